@@ -1,0 +1,1 @@
+"""The loop that makes things happen by themselves: observe, decide, perform."""

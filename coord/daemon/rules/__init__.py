@@ -1,0 +1,1 @@
+"""What the daemon decides: one pure function of the View to a file."""

@@ -1,0 +1,1 @@
+"""Every command, written once as a typed function."""

@@ -1,0 +1,1 @@
+"""Where records live: files, and what makes them safe to share."""

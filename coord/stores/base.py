@@ -1,0 +1,77 @@
+"""What every store promises, in five verbs.
+
+A hand-over in coord is often several files and one note of why, so the writing verb
+takes them together: `apply` is put and delete for one record or for twenty, all or
+nothing. Mail, leases, claims and counters are written once above these verbs, and
+one contract suite runs on every store.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+from coord.model.records import Change
+
+Version = NewType("Version", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record's bytes as found, with the version that names exactly these bytes."""
+
+    key: str
+    data: bytes
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The proof that the caller is inside a short critical section; functions that need one take it."""
+
+    name: str
+
+
+class Watch(Protocol):
+    """A subscription to changes under a prefix; a hint, never the truth."""
+
+    def wait(self, timeout: float) -> bool:
+        """Block until something may have changed, or TIMEOUT seconds passed; True says something may have."""
+        ...
+
+
+class Store(Protocol):
+    """Records by key. Keys are relative paths with forward slashes."""
+
+    def get(self, key: str) -> Stored | None:
+        """Return what KEY holds now, whole, or None."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield, in order, the keys directly or indirectly under the folder PREFIX."""
+        ...
+
+    def apply(self, changes: Sequence[Change], *, commit: Callable[[], None] | None = None) -> None:
+        """Carry out every change, or none.
+
+        First everything that can fail for want of space is made durable aside; then
+        COMMIT is called once (it notes the event); then the changes become visible one
+        by one, each whole. If COMMIT raises, nothing is visible and nothing is left behind.
+        When this returns, all is durable. A crash after COMMIT leaves work that applying
+        the same changes again finishes.
+        """
+        ...
+
+    def watch(self, prefix: str) -> AbstractContextManager[Watch]:
+        """Subscribe to changes under PREFIX by any process. Hints may repeat and may be missed."""
+        ...
+
+    def exclusive(self, name: str, *, timeout: float | None = None) -> AbstractContextManager[Guard]:
+        """Enter the critical section NAME, alone among all processes of this machine.
+
+        Not re-entrant. Freed by the operating system when its holder dies.
+
+        Raises:
+            TimedOut: TIMEOUT seconds passed first; None waits for ever.
+        """
+        ...
