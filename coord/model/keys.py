@@ -21,27 +21,9 @@ MERGES = "inbox/merges"
 DEAD = "inbox/.dead"
 DECISIONS = "checkpoints/decisions"
 SHARED_MAILBOXES = ("all", "auto")
-RESERVED = frozenset(
-    (
-        "all",
-        "auto",
-        "owner",
-        "coord",
-        "git",
-        "read",
-        "tasks",
-        "merges",
-        "decisions",
-        "memory",
-        "live",
-        "unknown",
-        "con",
-        "prn",
-        "aux",
-        "nul",
-        *tuple(f"{device}{number}" for device in ("com", "lpt") for number in range(10)),
-    )
-)
+_WORDS = "all auto owner coord git read tasks merges decisions memory live unknown con prn aux nul"
+_DEVICES = (f"{device}{number}" for device in ("com", "lpt") for number in range(10))
+RESERVED = frozenset((*_WORDS.split(), *_DEVICES))
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _LOCK_NAME_LIMIT = 200
 
