@@ -1,0 +1,5 @@
+"""`python -m coord` is `coord`."""
+
+from coord.main import main
+
+main()

@@ -1,0 +1,251 @@
+"""The command line, derived from the list of commands.
+
+`--as`, `--repo` and `--json` are options of every level, so they are accepted before and
+after any subcommand; the innermost one wins.
+"""
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coord.faces import page, render, report, wire
+from coord.model.codec import to_plain
+from coord.model.errors import CoordError, Usage
+from coord.service.command import Command, Param
+from coord.service.coord import Coord
+
+AnyCommand = Command[Any, Any]
+_READ_LIMIT = 4 << 20
+
+
+@dataclass(slots=True)
+class Given:
+    """What the options of every level said."""
+
+    who: str = ""
+    repo: str = ""
+    as_json: bool = False
+
+    def start(self) -> Path:
+        """Return the folder to look for the repository from."""
+        return Path(self.repo or ".").resolve()
+
+    def open(self) -> Coord:
+        """Open the repository as whoever is speaking."""
+        return Coord.open(self.start(), who=self.who or os.environ.get("COORD_AGENT", ""))
+
+
+def common() -> list[click.Parameter]:
+    """Return the options that every level accepts."""
+
+    def keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+        def callback(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+            if value:
+                setattr(ctx.ensure_object(Given), name, value)
+
+        return callback
+
+    def flag(name: str, **rest: Any) -> click.Option:
+        return click.Option([f"--{name}"], expose_value=False, is_eager=True, **rest)
+
+    return [
+        flag("as", metavar="NAME", callback=keep("who"), help="Speak as this agent, or as owner."),
+        flag("repo", metavar="PATH", callback=keep("repo"), help="The repository; default: the one you stand in."),
+        flag("json", is_flag=True, callback=keep("as_json"), help="Print the result as JSON."),
+    ]
+
+
+class Leaf(click.Command):
+    """A click command whose help opens with an example."""
+
+    def __init__(self, *args: Any, example: str = "", **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self.params.extend(common())
+        self.example = example
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example, then the usage line."""
+        if self.example:
+            formatter.write_text(f"Example: {self.example}")
+            formatter.write_paragraph()
+        super().format_usage(ctx, formatter)
+
+
+class Tree(click.Group):
+    """A click group over commands named `noun verb`, built only when they are asked for."""
+
+    def __init__(self, name: str, table: Mapping[str, AnyCommand | click.Command], **rest: Any) -> None:
+        super().__init__(name, context_settings={"help_option_names": ["-h", "--help"]}, **rest)
+        self.params.extend(common())
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the words that may follow, in the order of the list of commands."""
+        del ctx
+        return list(dict.fromkeys(name.partition(" ")[0] for name in self.table))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command or the group of that name."""
+        del ctx
+        found = self.table.get(cmd_name)
+        below = {name.partition(" ")[2]: one for name, one in self.table.items() if name.startswith(f"{cmd_name} ")}
+        if isinstance(found, click.Command):
+            return found
+        if found is not None and not below:
+            return leaf(found)
+        return Tree(cmd_name, below, help=GROUPS.get(cmd_name, ""), no_args_is_help=True) if below else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the nearest one."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.5)
+            near = f"did you mean `{ctx.command_path} {close[0]}`? " if close else ""
+            raise Usage(f"there is no command `{ctx.command_path} {args[0]}`", hint=f"{near}see `{ctx.command_path} --help`")
+        return super().resolve_command(ctx, args)
+
+
+GROUPS = {
+    "mail": "Send and read messages.",
+    "lock": "Lease paths and globs, and see who holds what.",
+    "checkpoint": "Save where you are, and carry on from it.",
+    "decision": "Record choices and what came of them.",
+    "ledger": "The record of everything, on a branch of its own.",
+    "worktree": "A checkout of its own for each agent.",
+    "merge": "The queue of branches waiting to be merged.",
+}
+
+
+def leaf(command: AnyCommand) -> click.Command:
+    """Derive the click command of a service command."""
+    summary = command.help
+
+    def run(**values: Any) -> None:
+        given = click.get_current_context().ensure_object(Given)
+        positional, named = arguments(command.params, values)
+        with given.open() as coord:
+            result = command(coord, *positional, **named)
+        show(result, given)
+
+    return Leaf(
+        command.name.rpartition(" ")[2],
+        params=[_parameter(param) for param in command.params],
+        callback=run,
+        help=summary,
+        short_help=summary.partition("\n")[0],
+        example=command.example,
+    )
+
+
+def arguments(params: Sequence[Param], values: Mapping[str, Any]) -> tuple[list[object], dict[str, object]]:
+    """Type the values of a command line by the command's parameters."""
+    positional: list[object] = []
+    named: dict[str, object] = {}
+    for param in params:
+        value = values[param.name]
+        if value is None or (param.many and value == () and not param.required):
+            typed: object = param.default
+        elif param.many:
+            pieces = [piece.strip() for text in value for piece in (text.split(",") if param.help.endswith("…") else [text])]
+            typed = tuple(wire.parse(param, piece) for piece in pieces if piece)
+        elif param.kind == "flag":
+            typed = value
+        else:
+            typed = wire.parse(param, _from_stream(value) if param.kind == "prose" else value)
+        if param.positional:
+            positional.append(typed)
+        else:
+            named[param.name] = typed
+    return positional, named
+
+
+def _from_stream(text: str) -> str:
+    if text != "-":
+        return text
+    data = sys.stdin.buffer.read(_READ_LIMIT)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as fault:
+        raise Usage(f"standard input is not UTF-8 (byte {fault.start})", hint="send text, or attach a file by its path") from None
+
+
+def _parameter(param: Param) -> click.Parameter:
+    if param.positional:
+        name = param.name.upper().rstrip("_")
+        return click.Argument(
+            [param.name],
+            nargs=-1 if param.many else 1,
+            required=param.required,
+            metavar=f"{name}..." if param.many else name,
+            default=() if param.many else None,
+        )
+    spelled = f"--{wire.option(param)}"
+    if param.kind == "flag":
+        return click.Option([param.name, spelled], is_flag=True, default=bool(param.default), help=param.help)
+    default = param.default if param.default not in (None, "", ()) else None
+    shown = render.default(default) if default is not None else None
+    return click.Option(
+        [param.name, spelled],
+        multiple=param.many,
+        required=param.required,
+        metavar="|".join(param.choices) if param.choices else param.kind.upper(),
+        help=f"{param.help}  [default: {shown}]" if shown else param.help,
+    )
+
+
+def show(result: object, given: Given) -> None:
+    """Print a result: JSON where asked for, else a page for people."""
+    if given.as_json:
+        click.echo(json.dumps(to_plain(result), ensure_ascii=False, indent=2))
+    else:
+        page.write(render.blocks(result), sys.stdout)
+
+
+def run(tree: click.Group, argv: Sequence[str]) -> int:
+    """Run a command line and return its exit status; nothing is raised, no traceback is shown."""
+    given = Given()
+    try:
+        status = tree.main(list(argv), prog_name="coord", standalone_mode=False, obj=given)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("coord: interrupted; nothing is half done", err=True)
+        return report.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as fault:
+        return _fail(_from_click(fault), given, argv)
+    except CoordError as fault:
+        return _fail(fault, given, argv)
+    except OSError as fault:
+        return _fail(report.from_os(fault), given, argv)
+    except Exception as fault:  # a fault of ours: still no traceback at a user, but everything to report it
+        return _fail(CoordError(f"an error of coord itself: {type(fault).__name__}: {fault}", hint=_trace()), given, argv)
+
+
+def _trace() -> str:
+    return "set COORD_DEBUG=1 and run it again for the traceback, then report it"
+
+
+def _from_click(fault: click.ClickException) -> CoordError:
+    context = getattr(fault, "ctx", None)
+    path = context.command_path if context is not None else "coord"
+    return Usage(fault.format_message().rstrip("."), hint=f"see `{path} --help`")
+
+
+def _fail(error: CoordError, given: Given, argv: Sequence[str]) -> int:
+    told = report.failure(error)
+    if given.as_json or "--json" in argv:
+        click.echo(told.json)
+    else:
+        click.echo(told.text, err=True)
+    return told.exit_status

@@ -1,0 +1,107 @@
+"""What a person reads: a few kinds of block, written plainly into pipes and drawn on terminals.
+
+All text is cleaned on its way out: nothing that an agent wrote can move the cursor,
+change colours or reorder letters.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TextIO
+
+import rich
+import rich.console
+import rich.table
+import rich.text
+
+from coord.model.untrusted import clean_line, clean_text
+
+Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line; its text may be untrusted."""
+
+    text: str
+    style: Style = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Several lines exactly as an author wrote them, indented so that they cannot pass for coord's own."""
+
+    text: str
+    indent: str = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under headings; `styles` colour rows by position."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    styles: tuple[Style, ...] = ()
+
+
+Block = Line | Body | Table
+
+
+def write(blocks: Sequence[Block], out: TextIO) -> None:
+    """Write blocks to OUT, drawn where it is a terminal that wants colour."""
+    if out.isatty() and os.environ.get("TERM") != "dumb":
+        _draw(blocks, rich.console.Console(file=out, highlight=False, soft_wrap=False))
+    else:
+        for block in blocks:
+            out.write(_plain(block))
+
+
+def draw(blocks: Sequence[Block], console: "rich.console.Console") -> None:
+    """Draw blocks on a console, as `write` does on a terminal; for pictures."""
+    _draw(blocks, console)
+
+
+def _draw(blocks: Sequence[Block], console: "rich.console.Console") -> None:
+    for block in blocks:
+        match block:
+            case Line(text, style):
+                console.print(rich.text.Text(clean_line(text), style=style))
+            case Body(text, indent):
+                console.print(rich.text.Text(_indented(text, indent)))
+            case Table(columns, rows, styles):
+                console.print(_table(columns, rows, styles))
+
+
+def _table(columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...], styles: tuple[Style, ...]) -> "rich.table.Table":
+    table = rich.table.Table(box=None, pad_edge=False, header_style="dim", show_header=any(columns))
+    for column in columns:
+        table.add_column(column, overflow="ellipsis", no_wrap=True)
+    for number, row in enumerate(rows):
+        style = styles[number] if number < len(styles) else ""
+        table.add_row(*(rich.text.Text(clean_line(cell), style=style) for cell in row))
+    return table
+
+
+def _indented(text: str, indent: str) -> str:
+    return "\n".join(f"{indent}{line}" for line in clean_text(text).rstrip("\n").split("\n"))
+
+
+def _plain(block: Block) -> str:
+    match block:
+        case Line(text, _):
+            return f"{clean_line(text)}\n"
+        case Body(text, indent):
+            return f"{_indented(text, indent)}\n"
+        case Table(columns, rows, _):
+            lines = [columns, *rows] if any(columns) else list(rows)
+            cells = [[clean_line(cell) for cell in line] for line in lines]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            return "".join(
+                "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in cells
+            )
+
+
+def width() -> int:
+    """Return how many columns the terminal has."""
+    return shutil.get_terminal_size().columns

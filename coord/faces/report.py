@@ -1,0 +1,50 @@
+"""CoordError to exit status, text and JSON: the one place where failures become what a caller sees."""
+
+import json
+from dataclasses import dataclass
+
+from coord.model.errors import CoordError
+from coord.model.untrusted import clean_text
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What to tell a caller about an error."""
+
+    exit_status: int
+    text: str
+    json: str
+
+
+def failure(error: CoordError) -> Failure:
+    """Describe an error to people and to programs."""
+    text = f"coord: {error.message}"
+    if error.hint:
+        text += f"\n  next: {error.hint}"
+    plain = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "facts": {name: _plain(value) for name, value in error.facts.items()},
+    }
+    return Failure(error.exit_status, clean_text(text), json.dumps({"error": plain}, ensure_ascii=False, default=str))
+
+
+def from_os(error: OSError) -> CoordError:
+    """Name an operating-system error that reached the top: the file, the reason, the next step."""
+    where = f" ({error.filename})" if error.filename else ""
+    fault = CoordError(
+        f"the operating system refused{where}: {error.strerror or error}",
+        hint="free space, or mend the permissions of that path, and run the same command again",
+    )
+    fault.exit_status = 6
+    return fault
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

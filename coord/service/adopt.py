@@ -1,0 +1,226 @@
+"""Messages written by hand: take them in, fan them out, bounce or bury what cannot be delivered.
+
+A file that an agent or a person wrote into a mailbox becomes a message: what is missing is
+filled in, and it is delivered where its folder and its `to:` say. Its id is made from the
+file's own time, path and content, so an adoption that was interrupted and is done again
+yields the same message, not a second one.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from coord.model import codec, ids, keys, mailboxes
+from coord.model.codec import Draft
+from coord.model.errors import BadRecord
+from coord.model.records import Change, Message
+from coord.model.untrusted import clean_line
+from coord.service import delivery
+from coord.service.coord import Coord
+from coord.service.delivery import Route
+
+GUARD = "adopt"
+SETTLE_AFTER = timedelta(milliseconds=100)
+_UNFINISHED = (".", "#", "~")
+_UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".swp", ".swx", ".crdownload", ".lock")
+_TEXT = (".md", ".markdown", ".txt", ".text", "")
+_SIZE_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A hand-written file: its key and whether it has rested long enough to be whole."""
+
+    key: str
+    mailbox: str
+    rested: bool
+
+
+def waiting(coord: Coord, names: Iterable[str] | None = None) -> tuple[Found, ...]:
+    """Return the hand-written files in some mailboxes (default: in every folder of `inbox/`).
+
+    A file still being written must not be taken half: one that changed less than a tenth
+    of a second ago has not rested.
+    """
+    inbox = coord.home / "inbox"
+    folders = [inbox / name for name in names] if names is not None else _folders(inbox)
+    found = []
+    for folder in folders:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            name = entry.name
+            if name == "read" or name.startswith(_UNFINISHED) or name.endswith(_UNFINISHED_ENDINGS):
+                continue
+            if keys.id_in(name) is not None or not entry.is_file(follow_symlinks=False):
+                continue
+            age = datetime.now(UTC).timestamp() - entry.stat(follow_symlinks=False).st_mtime
+            rested = not 0 <= age < SETTLE_AFTER.total_seconds()
+            found.append(Found(f"inbox/{folder.name}/{name}", folder.name, rested))
+    tracked = _tracked(coord) if found else frozenset()
+    return tuple(one for one in found if one.key not in tracked)
+
+
+def adopt_waiting(coord: Coord, names: Iterable[str] | None = None) -> int:
+    """Adopt the hand-written files that have rested; return how many there were."""
+    done = 0
+    for found in waiting(coord, names):
+        if found.rested:
+            done += adopt(coord, found.key)
+    return done
+
+
+def adopt(coord: Coord, key: str) -> bool:
+    """Make the hand-written file at KEY a message and deliver it; False where it is gone already."""
+    with coord.store.exclusive(GUARD) as guard:
+        if guard.inherited:
+            coord.committer.settle()
+        taken = _take(coord, key)
+        if taken is None:
+            return False
+        data, identifier = taken
+        mailbox = key.split("/")[1]
+        try:
+            draft = codec.draft_message(data, key)
+        except BadRecord as fault:
+            bury(coord, key, data, identifier, fault.message, mailbox=mailbox)
+            return True
+        _deliver(coord, key, data, mailbox, _completed(coord, draft, mailbox, identifier))
+        return True
+
+
+def _folders(inbox: Path) -> list[Path]:
+    try:
+        entries = sorted(os.scandir(inbox), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    apart = ("merges", "tasks")
+    return [
+        inbox / entry.name
+        for entry in entries
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in apart
+    ]
+
+
+def _tracked(coord: Coord) -> frozenset[str]:
+    """Files that the code branch keeps in `inbox/` are the branch's own, not mail."""
+    return frozenset(coord.git.text("ls-files", "-z", "--", "inbox").split("\0"))
+
+
+def _take(coord: Coord, key: str) -> tuple[bytes, str] | None:
+    path = coord.home / key
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        data = file.read(_SIZE_LIMIT + 1)
+    # Its age may lie before 1970 or after the year 10,000: any number is a file's time.
+    moment = datetime.fromtimestamp(min(max(found.st_mtime, 0), 4e9), UTC)
+    entropy = codec.digest(f"{key}\0{found.st_mtime_ns}\0".encode() + data)[:10]
+    return data, ids.ulid(moment, entropy)
+
+
+def _completed(coord: Coord, draft: Draft, mailbox: str, identifier: str) -> Message:
+    extra = dict(draft.extra)
+    if draft.id and draft.id != identifier:
+        extra["given-id"] = draft.id
+    sender = (draft.sender or "unknown").strip().lower()
+    known = sender in coord.config.names or sender == mailboxes.OWNER
+    if not known and sender != "unknown":
+        extra["given-from"] = clean_line(draft.sender or "", 120)
+    to = tuple(address.strip().lower() for address in draft.to)
+    place = () if mailbox in keys.SHARED_MAILBOXES and to else (mailbox,)
+    return Message(
+        id=identifier,
+        sender=sender if known else "unknown",
+        to=tuple(dict.fromkeys((*place, *to))),
+        subject=delivery.subject_of(draft.subject or "", draft.body),
+        body=draft.body,
+        sent_at=draft.sent_at or codec.time_of(identifier),
+        kind=draft.kind or "note",
+        priority=draft.priority or "normal",
+        thread=draft.thread or draft.reply_to or identifier,
+        reply_to=draft.reply_to or "",
+        ack=draft.ack or "none",
+        expires_at=draft.expires_at,
+        refs=draft.refs,
+        cause=draft.cause,
+        extra=extra,
+    )
+
+
+def _deliver(coord: Coord, key: str, data: bytes, mailbox: str, message: Message) -> None:
+    found = delivery.route(coord, message, message.to)
+    if found.unknown:
+        bounce(coord, key, data, message, found)
+        return
+    if not found.mailboxes:
+        bury(coord, key, data, message.id, "it reaches nobody: its sender is the only one it names", mailbox=mailbox)
+        return
+    fresh = Route(tuple(name for name in found.mailboxes if not _has(coord, name, message)), (), found.why)
+    coord.record(delivery.sent(coord, "mail.adopted", message, fresh, (Change(key, None),)))
+
+
+def _has(coord: Coord, name: str, message: Message) -> bool:
+    unread = keys.message(name, message)
+    return any(coord.store.get(key) is not None for key in (unread, keys.as_read(unread)))
+
+
+def bounce(coord: Coord, key: str, data: bytes, message: Message, found: Route) -> None:
+    """Return mail that names somebody nobody knows to its sender, with the nearest names."""
+    config = coord.config
+    lines = []
+    for name in found.unknown:
+        near = mailboxes.nearest(name, agents=config.names, groups=tuple(config.groups))
+        guess = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join((*config.names, 'owner'))}"
+        lines.append(f"nobody here is called {clean_line(name, 80)}; {guess}")
+    bury(coord, key, data, message.id, "; ".join(lines), mailbox=message.to[0], sender=message.sender)
+
+
+def bury(coord: Coord, key: str, data: bytes, identifier: str, reason: str, *, mailbox: str, sender: str = "") -> None:
+    """Move what cannot be delivered to the dead letters, byte for byte, and tell whoever can mend it."""
+    suffix = "".join(character for character in Path(key).suffix if character.isalnum() or character == ".")[:12]
+    dead = f"{keys.DEAD}/{identifier}-{ids.slug(Path(key).stem)}{suffix}"
+    mender = _mender(coord, sender, mailbox)
+    body = (
+        f"`{key}` could not be delivered: {clean_line(reason, 600)}\n\n"
+        f"It is kept, byte for byte, as `{dead}`.\n"
+        f"Mend it and put it back: edit a copy and move it to `inbox/<agent>/`, or send it with\n"
+        f"`coord mail send <agent> - < {dead}`.\n"
+    )
+    word = delivery.notice(coord, mender, f"undeliverable: {Path(key).name}", body, kind="alert", cause=(identifier,))
+    why = Change(f"{dead}.why.md", body.encode())
+    changes = (Change(dead, data), why, Change(key, None), *delivery.copies(word, (mender,)))
+    subject = f"{sender or 'unknown'} -> {mailbox}: {Path(key).name} is undeliverable"
+    coord.record(coord.event("mail.dead", subject, changes, agent=delivery.COORD, id=identifier, why=reason))
+
+
+def _mender(coord: Coord, sender: str, mailbox: str) -> str:
+    if sender in coord.config.names or sender == mailboxes.OWNER:
+        return sender
+    return mailbox if mailbox in coord.config.names and not sender else mailboxes.OWNER
+
+
+def forward(coord: Coord, key: str) -> bool:
+    """Deliver a message that lies, complete, in `inbox/all/` or `inbox/auto/`; False where it is gone already."""
+    with coord.store.exclusive(GUARD):
+        stored = coord.store.get(key)
+        if stored is None:
+            return False
+        mailbox = key.split("/")[1]
+        try:
+            message = codec.decode_message(stored.data, key)
+        except BadRecord as fault:
+            bury(coord, key, stored.data, keys.id_in(key) or coord.new_id(), fault.message, mailbox=mailbox)
+            return True
+        _deliver(coord, key, stored.data, mailbox, replace(message, to=(mailbox,)))
+        return True

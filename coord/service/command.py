@@ -1,0 +1,125 @@
+"""A command is a typed function: its signature is its options, its docstring its help.
+
+    @command("lock acquire", writes=True, example="coord lock acquire 'src/**' --ttl 45m")
+    def acquire(coord: Coord, scopes: Annotated[tuple[str, ...], "paths or globs"], *, ttl: ...) -> Lease:
+
+The first parameter is the opened repository. Parameters before the `*` are positional on
+a command line, those after it are options. Every face (command line, and whatever comes)
+derives from `Command.params` and the closed table of types below.
+"""
+
+import inspect
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Annotated, Any, Concatenate, Generic, Literal, NewType, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import get_type_hints as type_hints
+
+from coord.service.coord import Coord
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Prose = NewType("Prose", str)
+"""Text of any length; a face may read it from a stream (on a command line `-` is standard input)."""
+
+KINDS: dict[object, str] = {
+    str: "text",
+    Prose: "prose",
+    int: "integer",
+    float: "number",
+    bool: "flag",
+    timedelta: "duration",
+    datetime: "time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One parameter of a command, as a face needs to know it."""
+
+    name: str
+    kind: str
+    help: str
+    positional: bool
+    required: bool
+    many: bool
+    default: object
+    choices: tuple[str, ...] = ()
+
+
+class Command(Generic[P, R]):
+    """A function of the service with its name; calling it runs it."""
+
+    def __init__(self, run: Callable[Concatenate[Coord, P], R], name: str, *, writes: bool, example: str) -> None:
+        self.run = run
+        self.name = name
+        self.writes = writes
+        self.example = example
+
+    def __call__(self, coord: Coord, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.run(coord, *args, **kwargs)
+
+    @property
+    def help(self) -> str:
+        """The docstring: its first line is the summary."""
+        return inspect.getdoc(self.run) or ""
+
+    @cached_property
+    def params(self) -> tuple[Param, ...]:
+        """Every parameter but the repository, in order.
+
+        Raises:
+            TypeError: a parameter's type is not in the closed table; found by the first test that lists commands.
+        """
+        hints = type_hints(self.run, include_extras=True)
+        declared = list(inspect.signature(self.run).parameters.values())[1:]
+        return tuple(_param(parameter, hints[parameter.name]) for parameter in declared)
+
+    @cached_property
+    def returns(self) -> Any:
+        """The type of the result, from which its schema is derived."""
+        return type_hints(self.run)["return"]
+
+
+def command(
+    name: str, *, writes: bool = False, example: str
+) -> Callable[[Callable[Concatenate[Coord, P], R]], Command[P, R]]:
+    """Make a function a command called NAME (words separated by spaces)."""
+
+    def wrap(run: Callable[Concatenate[Coord, P], R]) -> Command[P, R]:
+        return Command(run, name, writes=writes, example=example)
+
+    return wrap
+
+
+def _param(parameter: inspect.Parameter, hint: Any) -> Param:
+    text, *_ = [note for note in getattr(hint, "__metadata__", ()) if isinstance(note, str)] or [""]
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    inner = _without_none(bare)
+    many = get_origin(inner) is tuple
+    item = get_args(inner)[0] if many else inner
+    choices = get_args(item) if get_origin(item) is Literal else ()
+    kind = "choice" if choices else KINDS.get(item)
+    if kind is None:
+        raise TypeError(f"{parameter.name}: {hint!r} is not in the table of parameter types")
+    required = parameter.default is inspect.Parameter.empty
+    return Param(
+        name=parameter.name,
+        kind=kind,
+        help=text,
+        positional=parameter.kind is not inspect.Parameter.KEYWORD_ONLY,
+        required=required,
+        many=many,
+        default=None if required else parameter.default,
+        choices=choices,
+    )
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        present = [part for part in get_args(hint) if part is not type(None)]
+        return present[0] if len(present) == 1 else hint
+    return hint

@@ -1,0 +1,202 @@
+"""Coord: an opened repository, and who is speaking in it."""
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from coord import config as configuration
+from coord.config import Config
+from coord.git import repo
+from coord.git.ledger import Ledger
+from coord.git.repo import Git, Place
+from coord.index import Index
+from coord.model import ids, keys, mailboxes, scope
+from coord.model.errors import Usage
+from coord.model.records import Change, Event
+from coord.service.clock import Clock, SystemClock
+from coord.service.committer import Committer
+from coord.service.presence import Presence
+from coord.stores import oslock
+from coord.stores.files import FileStore
+from coord.stores.journal import Journal
+
+CONFIG_NAME = ".coord.yaml"
+DAEMON_BELL = "daemon"
+_ENTROPY = 1 << 80
+
+
+class Coord:
+    """Everything a command needs, opened once and handed to it.
+
+    Use it as a context manager: on leaving, the events it recorded are committed, by the
+    daemon where one listens and by this process where none does.
+    """
+
+    def __init__(
+        self, place: Place, config: Config, *, who: str = "", clock: Clock | None = None, start: Path | None = None
+    ) -> None:
+        self.place = place
+        self.start = start or place.top
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.home = place.home
+        self.private = place.common / "coord"
+        self.store = FileStore(place.home, self.private)
+        self.bells = self.store.bells
+        self.journal = Journal(self.private / "journal")
+        self.git = Git(place.home)
+        self.ledger = Ledger(self.git)
+        self.index = Index(self.private / "index.db", self.git)
+        self.committer = Committer(self.store, self.journal, self.git, self.ledger)
+        self.presence = Presence(self.private / "seen")
+        self._who = who
+        self._form: scope.Form | None = None
+        self._last_id = (0, 0)
+        self._unsettled = False
+
+    @classmethod
+    def open(cls, start: Path, *, who: str = "", clock: Clock | None = None) -> Self:
+        """Open the repository that START lies in.
+
+        Raises:
+            Usage: START is in no repository, or coord was never set up there.
+            ConfigError: `.coord.yaml` is wrong.
+        """
+        place = repo.find(start)
+        path = place.home / CONFIG_NAME
+        if not path.is_file():
+            raise Usage(f"{place.home} has no {CONFIG_NAME}", hint="set it up with `coord init`")
+        return cls(place, configuration.load(path), who=who, clock=clock, start=start)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self.settle()
+
+    def me(self) -> str:
+        """Return who is speaking: the name given, else the agent whose worktree one stands in.
+
+        Raises:
+            UnknownAgent: the name given is nobody's.
+            Usage: nothing tells who it is.
+        """
+        if self._who:
+            return self.known(self._who)
+        if (standing := self.standing_in()) is not None:
+            return standing
+        names = ", ".join((*self.config.names, mailboxes.OWNER))
+        raise Usage(
+            "who is speaking? Nothing says which agent this is",
+            hint=f"give --as NAME, set COORD_AGENT, or stand in an agent's worktree; known: {names}",
+        )
+
+    def known(self, name: str) -> str:
+        """Return NAME in its own spelling if it is an agent's or `owner`.
+
+        Raises:
+            UnknownAgent: it is neither.
+        """
+        lowered = name.strip().lower()
+        return lowered if lowered == mailboxes.OWNER else self.config.agent(lowered).name
+
+    def whoever(self) -> str:
+        """Return who is speaking, or "" where nothing tells and nothing needs it."""
+        return self.known(self._who) if self._who else self.standing_in() or ""
+
+    def standing_in(self) -> str | None:
+        """Return the agent in whose worktree one stands."""
+        if self.place.top == self.home:
+            return None
+        return next((name for name in self.config.names if self.worktree_of(name) == self.place.top), None)
+
+    def worktree_of(self, agent: str) -> Path:
+        """Return where AGENT's worktree is, or would be."""
+        return Path(os.path.normpath(self.home / self.config.worktrees.path.format(name=agent)))
+
+    def scope(self, text: str) -> str:
+        """Return the canonical scope for what somebody typed where they stand.
+
+        Absolute paths into home or into any agent's worktree name the same file of the repository.
+
+        Raises:
+            Usage: it names nothing that can be leased.
+        """
+        if not text.startswith("/"):
+            within = self.start.relative_to(self.place.top) if self.start.is_relative_to(self.place.top) else Path()
+            return scope.normalise(text, self.form, within="" if within == Path() else within.as_posix())
+        path = os.path.normpath(text)
+        tops = (self.place.top, *(self.worktree_of(name) for name in self.config.names), self.home)
+        for top in tops:
+            if path == str(top) or path.startswith(f"{top}/"):
+                return scope.normalise(path[len(str(top)) + 1 :] or ".", self.form)
+        raise Usage(f"{text} lies outside the repository {self.home}", hint="name a path inside it")
+
+    def now(self) -> datetime:
+        """Return the wall clock's moment."""
+        return self.clock.now()
+
+    def new_id(self) -> str:
+        """Make an id that sorts after all that this process made before, also within one millisecond."""
+        now = self.now()
+        millisecond = int(now.timestamp() * 1000)
+        entropy = int.from_bytes(os.urandom(10), "big") >> 1
+        if millisecond == self._last_id[0]:
+            entropy = (self._last_id[1] + 1) % _ENTROPY
+        self._last_id = (millisecond, entropy)
+        return ids.ulid(now, entropy.to_bytes(10, "big"))
+
+    @property
+    def form(self) -> scope.Form:
+        """How this repository's file system compares names, as git found when it was made."""
+        if self._form is None:
+            folds = self.git.setting("core.ignorecase") == "true"
+            self._form = scope.Form(fold_case=folds, compose=self.git.setting("core.precomposeunicode") == "true")
+        return self._form
+
+    def event(
+        self,
+        kind: str,
+        subject: str,
+        changes: Sequence[Change] = (),
+        *,
+        agent: str = "",
+        id: str = "",
+        cause: Sequence[str] = (),
+        **facts: object,
+    ) -> Event:
+        """Make an event of now; `facts` become trailers (`token=42` is `Coord-Token: 42`), empty ones are left out."""
+        return Event(
+            id=id or self.new_id(),
+            kind=kind,
+            agent=agent or self.me(),
+            subject=subject,
+            at=self.now(),
+            changes=tuple(changes),
+            cause=tuple(cause),
+            facts={name.title().replace("_", "-"): str(value) for name, value in facts.items() if value not in ("", None)},
+        )
+
+    def record(self, event: Event) -> None:
+        """Make EVENT happen: when this returns its note and its files are durable, and it will be committed.
+
+        A crash in between leaves either nothing, or a note that the next committer finishes.
+        """
+        writer = oslock.me()
+        self.store.apply(event.changes, commit=lambda: self.journal.append(event, writer))
+        self.journal.done(event.id)
+        self._unsettled = not self.bells.ring(DAEMON_BELL)
+
+    def settle(self) -> None:
+        """Commit what this process recorded, unless a daemon that listens was told to."""
+        if self._unsettled:
+            self.committer.settle()
+            self._unsettled = False
+
+    def records(self, prefix: str) -> list[str]:
+        """Return the keys of the records under a folder, in order; strangers' files are left out."""
+        return [key for key in self.store.list(prefix) if keys.is_record(key)]

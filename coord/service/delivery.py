@@ -1,0 +1,131 @@
+"""Putting a message where it belongs, in one event: shared by sending, adopting and coord's own notices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from coord.model import codec, ids, keys, mailboxes, routing
+from coord.model.errors import Usage
+from coord.model.records import Ack, Change, Event, Kind, Message, Priority
+from coord.model.untrusted import clean_line
+from coord.service.coord import Coord
+
+COORD = "coord"
+BODY_LIMIT = 256 * 1024
+_AWAKE_WITHIN = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The mailboxes a message reaches, what nobody answers to, and why `auto` went where it went."""
+
+    mailboxes: tuple[str, ...]
+    unknown: tuple[str, ...]
+    why: str = ""
+
+
+def route(coord: Coord, message: Message, addresses: Sequence[str]) -> Route:
+    """Resolve addresses, deciding `auto` from evidence; what that cannot decide goes to the coordinator."""
+    config = coord.config
+    found = mailboxes.reach(addresses, agents=config.names, groups=config.groups, sender=message.sender)
+    if not found.undecided or found.unknown:
+        return Route(found.mailboxes, found.unknown)
+    choice = routing.choose(
+        message, candidates(coord), form=coord.form, awake_within=_AWAKE_WITHIN.total_seconds()
+    )
+    chosen = choice.agent or config.coordinator
+    why = choice.why if choice.agent else f"{choice.why}; {chosen} decides"
+    return Route(tuple(dict.fromkeys((*found.mailboxes, chosen))), (), why)
+
+
+def candidates(coord: Coord) -> list[routing.Candidate]:
+    """Return every agent as the router sees it now."""
+    found = []
+    for agent in coord.config.agents.values():
+        seen = coord.presence.last(agent.name)
+        idle = (coord.now() - seen.at).total_seconds() if seen else None
+        unread = sum(not keys.is_read(key) for key in coord.records(keys.mailbox(agent.name)))
+        found.append(routing.Candidate(agent.name, agent.role, agent.globs, agent.words, unread, idle))
+    return found
+
+
+def copies(message: Message, names: Sequence[str]) -> tuple[Change, ...]:
+    """Return the byte-identical copies of a message for some mailboxes."""
+    data = codec.encode(message)
+    return tuple(Change(keys.message(name, message), data) for name in names)
+
+
+def notice(
+    coord: Coord,
+    to: str,
+    subject: str,
+    body: str,
+    *,
+    kind: Kind = "note",
+    priority: Priority = "normal",
+    ack: Ack = "none",
+    cause: Sequence[str] = (),
+    refs: Sequence[str] = (),
+    thread: str = "",
+) -> Message:
+    """Compose coord's own word to somebody; put it into an event with `copies`."""
+    identifier = coord.new_id()
+    return Message(
+        id=identifier,
+        sender=COORD,
+        to=(to,),
+        subject=clean_line(subject, 120),
+        body=body.rstrip("\n") + "\n",
+        sent_at=coord.now(),
+        kind=kind,
+        priority=priority,
+        ack=ack,
+        thread=thread or identifier,
+        refs=tuple(refs),
+        cause=tuple(cause),
+    )
+
+
+def sent(coord: Coord, kind: str, message: Message, found: Route, extra: Sequence[Change] = ()) -> Event:
+    """Make the event of a message reaching its mailboxes."""
+    to = ", ".join(found.mailboxes if len(found.mailboxes) <= 3 else message.to)
+    return coord.event(
+        kind,
+        f"{message.sender} -> {to}: {message.subject}",
+        (*copies(message, found.mailboxes), *extra),
+        agent=message.sender,
+        id=message.id,
+        cause=message.cause,
+        why=found.why,
+    )
+
+
+def subject_of(subject: str, body: str) -> str:
+    """Return the subject given, else the body's first line, at a length that fits a list."""
+    first = next((line.strip("# \t") for line in body.splitlines() if line.strip("# \t")), "")
+    return clean_line(subject or first, 120) or "(no subject)"
+
+
+def check_body(body: str, where: str) -> None:
+    """Refuse a body that is too large for mail.
+
+    Raises:
+        Usage: it is over 256 KiB.
+    """
+    size = len(body.encode("utf-8", "surrogatepass"))
+    if size > BODY_LIMIT:
+        raise Usage(
+            f"{where}: {size:,} bytes are more than a message may have ({BODY_LIMIT:,})",
+            hint="attach it by reference: put it in a file or a commit and name it with --ref path:... or commit:...",
+        )
+
+
+def keyed_id(coord: Coord, sender: str, key: str) -> tuple[str, str]:
+    """Return an id for a message with an idempotency key, and the suffix that every such id shares.
+
+    The key lives in the id's random part, so that whatever holds a record of the message
+    (mailbox, ledger, journal) also remembers that it was sent.
+    """
+    entropy = codec.digest(f"{sender}\0{key}".encode())[:10]
+    identifier = ids.ulid(coord.now(), entropy)
+    return identifier, identifier[10:]

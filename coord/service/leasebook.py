@@ -1,0 +1,269 @@
+"""The book of leases, open under its guard: what is held, who waits, and what may change.
+
+Everything that changes a lease goes through an opened `Book`; having one is the proof of
+holding the guard. The rules are in `model/leases.py`; this file reads and writes.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from coord.model import codec, keys, leases, times
+from coord.model.errors import BadRecord, NotFound
+from coord.model.leases import Ask
+from coord.model.records import Change, Lock, Mode, Process
+from coord.service import delivery
+from coord.service.coord import Coord
+from coord.stores import oslock
+from coord.stores.durable import replace_file
+
+GUARD = "leases"
+
+
+def bell(ticket: str) -> str:
+    """Return the name of the bell that wakes a waiter."""
+    return f"lease/{ticket}"
+
+
+@contextmanager
+def opened(coord: Coord) -> Iterator["Book"]:
+    """Open the book alone among all processes; leases of processes proven dead are freed first.
+
+    What a crashed predecessor noted and did not publish is finished before anything is
+    decided: its lease was granted.
+    """
+    with coord.store.exclusive(GUARD) as guard:
+        if guard.inherited:
+            coord.committer.settle()
+        book = Book.read(coord)
+        if dead := [lock for lock in book.held if lock.process and oslock.is_alive(lock.process) is False]:
+            for lock in dead:
+                book.free(lock, "lease.freed", f"the process {lock.process.pid if lock.process else ''} that held it died")
+            book = Book.read(coord)
+        yield book
+
+
+@dataclass(frozen=True)
+class Book:
+    """The leases on file (expired ones too) and the queue of waiters, by ticket."""
+
+    coord: Coord
+    held: tuple[Lock, ...]
+    queue: tuple[Ask, ...]
+
+    @classmethod
+    def read(cls, coord: Coord) -> "Book":
+        """Read the book without the guard: for looking only."""
+        return cls(coord, _held(coord), _waiters(coord))
+
+    def blockers(self, ask: Ask) -> tuple[Lock | Ask, ...]:
+        """Return what stands in the way of ASK now."""
+        return leases.blockers(self.held, self.queue, ask, self.coord.form, self.coord.now())
+
+    def circle(self, ask: Ask) -> tuple[str, ...]:
+        """Return the circle of holders that waiting for ASK would close."""
+        return leases.circle(self.held, self.queue, ask, self.coord.form, self.coord.now())
+
+    def grant(self, ask: Ask, *, ttl: timedelta, note: str, process: Process | None) -> tuple[Lock, ...]:
+        """Grant ASK and record it in one event, with the expired leases it replaces.
+
+        Raises:
+            LeaseHeld: something stands in the way.
+        """
+        coord, now = self.coord, self.coord.now()
+        if in_the_way := self.blockers(ask):
+            raise leases.refusal(in_the_way, now)
+        last = self._last_token()
+        granted = leases.grant(
+            self.held, ask, ttl=ttl, now=now, token=last, note=note, process=process, form=coord.form
+        )
+        top = max((last, *(lock.token for lock in granted.locks)))
+        self._keep_token(top)
+        gone = [*granted.replaced, *granted.expired]
+        new_keys = {keys.lock(lock) for lock in granted.locks}
+        changes = [Change(keys.lock(lock), None) for lock in gone if keys.lock(lock) not in new_keys]
+        changes += [Change(keys.lock(lock), codec.encode(lock)) for lock in granted.locks]
+        changes += [change for lock in granted.expired for change in self._tell(lock, "it expired, and others asked for it")]
+        coord.record(
+            coord.event("lease.granted", _subject(ask.holder, granted.locks), changes, agent=ask.holder, token=_tokens(granted.locks))
+        )
+        return granted.locks
+
+    def renew(self, holder: str, scopes: Sequence[str], *, ttl: timedelta, token: int | None) -> tuple[Lock, ...]:
+        """Extend some of HOLDER's leases (all when SCOPES is empty)."""
+        coord = self.coord
+        chosen = scopes or [lock.scope for lock in self.held if lock.holder == holder]
+        if not chosen:
+            raise NotFound(f"{holder} holds no lease", hint="see `coord lock list`")
+        renewed = tuple(leases.renew(self.held, holder, one, ttl, coord.now(), token, coord.form) for one in chosen)
+        changes = [Change(keys.lock(lock), codec.encode(lock)) for lock in renewed]
+        coord.record(coord.event("lease.renewed", _subject(holder, renewed), changes, agent=holder, token=_tokens(renewed)))
+        return renewed
+
+    def release(self, holder: str, scopes: Sequence[str], *, token: int | None) -> tuple[Lock, ...]:
+        """Give back some of HOLDER's leases (all when SCOPES is empty) and wake the next in line."""
+        coord = self.coord
+        gone = leases.release(self.held, holder, scopes, token, coord.form)
+        changes = [Change(keys.lock(lock), None) for lock in gone]
+        named = ", ".join(lock.scope for lock in gone)
+        coord.record(coord.event("lease.released", f"{holder}: {named}", changes, agent=holder, token=_tokens(gone)))
+        self._wake(gone)
+        return gone
+
+    def take_away(self, scope: str, *, by: str, why: str) -> tuple[Lock, ...]:
+        """Break every lease on exactly SCOPE and tell its holders."""
+        gone = tuple(lock for lock in self.held if lock.scope == scope)
+        if not gone:
+            named = ", ".join(sorted({lock.scope for lock in self.held})[:8]) or "none at all"
+            raise NotFound(f"there is no lease on {scope}", hint=f"held now: {named}")
+        for lock in gone:
+            self.free(lock, "lease.broken", f"{by} broke it: {why}", agent=by)
+        return gone
+
+    def free(self, lock: Lock, kind: str, why: str, *, agent: str = delivery.COORD) -> None:
+        """Remove one lease, tell its holder why, and wake the next in line."""
+        changes = [Change(keys.lock(lock), None), *self._tell(lock, why)]
+        self.coord.record(
+            self.coord.event(kind, f"{lock.holder}: {lock.scope}", changes, agent=agent, token=lock.token, why=why)
+        )
+        self._wake((lock,))
+
+    def expire(self, scope: str, token: int) -> bool:
+        """Remove a lease that is past its time; False where it was renewed, released or passed on meanwhile."""
+        now = self.coord.now()
+        found = [lock for lock in self.held if (lock.scope, lock.token) == (scope, token) and lock.expires_at <= now]
+        for lock in found:
+            self.free(lock, "lease.expired", f"it expired at {times.format_time(lock.expires_at)}")
+        return bool(found)
+
+    def _tell(self, lock: Lock, why: str) -> tuple[Change, ...]:
+        follower = leases.next_in_line(self.held, self.queue, lock, self.coord.form, self.coord.now())
+        after = f"\n{follower.holder} is next in line.\n" if follower else "\n"
+        body = (
+            f"Your lease on `{lock.scope}` (token {lock.token}) is gone: {why}.\n{after}"
+            f"Work done under it is refused where tokens are checked. To go on, ask again:\n"
+            f"`coord lock acquire '{lock.scope}'`\n"
+        )
+        word = delivery.notice(self.coord, lock.holder, f"lease gone: {lock.scope}", body, kind="alert")
+        known = lock.holder in self.coord.config.names or lock.holder == "owner"
+        return delivery.copies(word, (lock.holder,)) if known else ()
+
+    def _wake(self, gone: Sequence[Lock]) -> None:
+        left = tuple(lock for lock in self.held if lock not in gone)
+        now = self.coord.now()
+        for ask in self.queue:
+            if not leases.blockers(left, self.queue, ask, self.coord.form, now):
+                self.coord.bells.ring(bell(ask.ticket))
+
+    def _last_token(self) -> int:
+        """Return the last fencing token ever given.
+
+        It is kept beside the guard; where that note is missing or from before a crash, the
+        ledger and the live leases tell.
+        """
+        highest = max((lock.token for lock in self.held), default=0)
+        try:
+            noted = (self.coord.private / "token").read_text(encoding="ascii").split()
+            if noted[1] == oslock.me().boot:
+                return max(int(noted[0]), highest)
+        except (OSError, ValueError, IndexError):
+            pass
+        self.coord.committer.settle()
+        self.coord.index.sync()
+        return max(self.coord.index.max_token(), highest)
+
+    def _keep_token(self, token: int) -> None:
+        path = self.coord.private / "token"
+        replace_file(path, f"{token} {oslock.me().boot}\n".encode(), durable=False)
+
+
+def _subject(holder: str, locks: Sequence[Lock]) -> str:
+    shared = " (shared)" if any(lock.mode == "shared" for lock in locks) else ""
+    until = max(lock.expires_at for lock in locks)
+    return f"{holder}: {', '.join(lock.scope for lock in locks)}{shared} until {until:%H:%M}"
+
+
+def _tokens(locks: Sequence[Lock]) -> str:
+    return " ".join(str(lock.token) for lock in locks)
+
+
+def _held(coord: Coord) -> tuple[Lock, ...]:
+    found = []
+    for key in coord.records("locks"):
+        stored = coord.store.get(key)
+        if stored is None:
+            continue
+        try:
+            found.append(codec.decode_lock(stored.data, key))
+        except BadRecord as fault:
+            # A lease that cannot be read may be anybody's: to go on as if it were free would
+            # let two write. Say so and how to mend it.
+            raise BadRecord(fault.message, hint=f"mend or delete {key}; the ledger has it as it was: `coord doctor`") from None
+    return tuple(found)
+
+
+def _waiters(coord: Coord) -> tuple[Ask, ...]:
+    folder = coord.private / "waiting"
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return ()
+    found = []
+    for name in names:
+        path = folder / name
+        try:
+            ask = _ask(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if ask.process is not None and oslock.is_alive(ask.process) is False:
+            path.unlink(missing_ok=True)
+            continue
+        found.append(ask)
+    return tuple(found)
+
+
+def _ask(plain: dict[str, object]) -> Ask:
+    process = plain["process"]
+    mode: Mode = "shared" if plain["mode"] == "shared" else "exclusive"
+    scopes = plain["scopes"]
+    if not isinstance(process, dict) or not isinstance(scopes, list):
+        raise TypeError("not a ticket")
+    return Ask(
+        ticket=str(plain["ticket"]),
+        holder=str(plain["holder"]),
+        scopes=tuple(str(one) for one in scopes),
+        mode=mode,
+        asked_at=datetime.fromisoformat(str(plain["asked_at"])),
+        process=Process(pid=int(process["pid"]), started_at=str(process["started_at"]), boot=str(process["boot"])),
+    )
+
+
+@contextmanager
+def ticket(coord: Coord, ask: Ask) -> Iterator[Callable[[], None]]:
+    """Hold a place in the queue: call what this yields to enter it; leaving always gives it back.
+
+    A place is private state: a waiter that dies loses it, by proof that its process is dead.
+    """
+    path = coord.private / "waiting" / ask.ticket
+    entered = False
+
+    def enter() -> None:
+        nonlocal entered
+        if not entered:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, json.dumps(codec.to_plain(ask)).encode(), durable=False)
+            entered = True
+
+    try:
+        yield enter
+    finally:
+        if entered:
+            path.unlink(missing_ok=True)
+            # Whoever stood behind may be first now.
+            book = Book.read(coord)
+            for other in book.queue:
+                if not book.blockers(other):
+                    coord.bells.ring(bell(other.ticket))

@@ -1,0 +1,207 @@
+"""Leases: acquire, renew, release, list, check, break."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from coord.model import leases, mailboxes, scope, times
+from coord.model.errors import NotFound, Refused, TimedOut, Usage, WouldDeadlock
+from coord.model.leases import Ask
+from coord.model.records import Lock, Mode
+from coord.service import leasebook
+from coord.service.command import command
+from coord.service.coord import Coord
+from coord.service.leasebook import Book
+from coord.stores import oslock
+
+_POLL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """Leases that were granted, renewed, released or listed, and who waits."""
+
+    locks: tuple[Lock, ...]
+    waiting: tuple[Ask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Who may write one path now."""
+
+    path: str
+    free: bool
+    yours: bool
+    held_by: tuple[Lock, ...]
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the asker may write: nobody else holds it."""
+        return self.free or self.yours
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The answer to `coord lock check`."""
+
+    agent: str
+    verdicts: tuple[Verdict, ...]
+
+
+@command("lock acquire", writes=True, example="coord lock acquire 'apps_script/**' --ttl 45m --wait 10m")
+def acquire(
+    coord: Coord,
+    scopes: Annotated[tuple[str, ...], "paths or globs; all of them or none"],
+    *,
+    ttl: Annotated[timedelta | None, "how long it lasts; default: as configured, 30m"] = None,
+    shared: Annotated[bool, "others may share it too, nobody may hold it exclusively"] = False,
+    wait: Annotated[timedelta, "queue for it this long, first come, first served"] = timedelta(0),
+    note: Annotated[str, "what for; others see it"] = "",
+    pid: Annotated[int | None, "free it at once when this process dies"] = None,
+) -> Leases:
+    """Take a lease on paths or globs, or be refused; several are taken together or not at all.
+
+    Overlapping scopes conflict, glob against glob included. Taking what you hold already
+    extends it and keeps its token. A lease is advisory for a raw editor; hooks, the commit
+    guard and the merge queue enforce it by its fencing token.
+
+    Raises:
+        LeaseHeld: somebody else holds, or waits for, an overlapping scope and WAIT is 0.
+        TimedOut: WAIT ran out.
+        WouldDeadlock: waiting would close a circle of holders.
+    """
+    holder = coord.me()
+    ttl = _within_limits(coord, ttl)
+    mode: Mode = "shared" if shared else "exclusive"
+    process = oslock.process_of(pid) if pid is not None else None
+    if pid is not None and process is None:
+        raise NotFound(f"there is no process {pid}", hint="give the pid of a running process, or leave --pid out")
+    ask = Ask(
+        ticket=coord.new_id(),
+        holder=holder,
+        scopes=tuple(dict.fromkeys(coord.scope(text) for text in scopes)),
+        mode=mode,
+        asked_at=coord.now(),
+        process=oslock.me(),
+    )
+    if not wait:
+        with leasebook.opened(coord) as book:
+            return Leases(book.grant(ask, ttl=ttl, note=note, process=process))
+    return _queue(coord, ask, wait, ttl=ttl, note=note, process=process)
+
+
+def _queue(coord: Coord, ask: Ask, wait: timedelta, *, ttl: timedelta, note: str, process: oslock.Process | None) -> Leases:
+    deadline = coord.clock.monotonic() + wait.total_seconds()
+    coord.settle()
+    with coord.bells.listen(leasebook.bell(ask.ticket)) as bell, leasebook.ticket(coord, ask) as enqueue:
+        while True:
+            with leasebook.opened(coord) as book:
+                blockers = book.blockers(ask)
+                if not blockers:
+                    return Leases(book.grant(ask, ttl=ttl, note=note, process=process))
+                if circle := book.circle(ask):
+                    raise WouldDeadlock(
+                        f"waiting would never end: {' waits for '.join(circle)}",
+                        hint="release what you hold first, then ask again for all of it together",
+                        circle=circle,
+                    )
+                enqueue()
+            left = deadline - coord.clock.monotonic()
+            if left <= 0:
+                raise TimedOut(f"waited {wait} in vain: {leases.describe(blockers)}", hint=leases.ways_out(blockers))
+            bell.wait(min(left, _POLL, _until_expiry(blockers, coord.now())))
+
+
+def _until_expiry(blockers: Sequence[Lock | Ask], now: datetime) -> float:
+    ends = [(lock.expires_at - now).total_seconds() for lock in blockers if isinstance(lock, Lock)]
+    return max(min(ends, default=_POLL), 0.001)
+
+
+def _within_limits(coord: Coord, ttl: timedelta | None) -> timedelta:
+    limits = coord.config.leases
+    chosen = limits.ttl if ttl is None else ttl
+    if not timedelta(0) < chosen <= limits.max:
+        longest = times.format_duration(limits.max)
+        raise Usage(f"a lease lasts between a moment and {longest}, not {times.format_duration(chosen)}", hint=f"--ttl up to {longest}")
+    return chosen
+
+
+@command("lock renew", writes=True, example="coord lock renew apps_script/chefs.js --ttl 1h")
+def renew(
+    coord: Coord,
+    scopes: Annotated[tuple[str, ...], "what to renew; default: all you hold"] = (),
+    *,
+    ttl: Annotated[timedelta | None, "how long from now; default: as configured"] = None,
+    token: Annotated[int | None, "refuse unless the lease still has this fencing token"] = None,
+) -> Leases:
+    """Extend leases you hold; their tokens stay the same.
+
+    Raises:
+        StaleToken: the lease passed on meanwhile and has another token.
+    """
+    holder = coord.me()
+    with leasebook.opened(coord) as book:
+        return Leases(book.renew(holder, _scopes(coord, scopes), ttl=_within_limits(coord, ttl), token=token))
+
+
+@command("lock release", writes=True, example="coord lock release apps_script/chefs.js")
+def release(
+    coord: Coord,
+    scopes: Annotated[tuple[str, ...], "what to release; default: all you hold"] = (),
+    *,
+    token: Annotated[int | None, "refuse unless the lease still has this fencing token"] = None,
+) -> Leases:
+    """Give leases back; whoever waits longest for them is woken."""
+    holder = coord.me()
+    with leasebook.opened(coord) as book:
+        return Leases(book.release(holder, _scopes(coord, scopes), token=token))
+
+
+@command("lock list", example="coord lock list")
+def list_(
+    coord: Coord,
+    *,
+    holder: Annotated[str, "only this agent's"] = "",
+) -> Leases:
+    """List the leases that are live now, and who waits for which."""
+    book = Book.read(coord)
+    wanted = coord.known(holder) if holder else ""
+    locks = tuple(lock for lock in leases.live(book.held, coord.now()) if wanted in ("", lock.holder))
+    return Leases(locks, tuple(ask for ask in book.queue if wanted in ("", ask.holder)))
+
+
+@command("lock check", example="coord lock check apps_script/chefs.js web_app/index.html")
+def check(coord: Coord, paths: Annotated[tuple[str, ...], "paths to ask about"]) -> Check:
+    """Tell who may write each path: free, yours, or whose and until when."""
+    agent = coord.whoever()
+    held = leases.live(Book.read(coord).held, coord.now())
+    verdicts = []
+    for text in paths:
+        path = coord.scope(text)
+        over = tuple(lock for lock in held if scope.overlap(lock.scope, path, coord.form))
+        others = [lock for lock in over if lock.holder != agent]
+        verdicts.append(Verdict(path, free=not over, yours=bool(over) and not others, held_by=over))
+    return Check(agent, tuple(verdicts))
+
+
+@command("lock break", writes=True, example="coord lock break apps_script/chefs.js --reason 'session crashed' --as owner")
+def break_(
+    coord: Coord,
+    scope_: Annotated[str, "the scope of the lease, as `coord lock list` shows it"],
+    *,
+    reason: Annotated[str, "why; its holder is told"],
+) -> Leases:
+    """Take a lease away from its holder, who is told why. For the owner and the coordinator."""
+    who = coord.me()
+    if who not in (mailboxes.OWNER, coord.config.coordinator):
+        raise Refused(
+            f"{who} may not break leases; the owner and {coord.config.coordinator} may",
+            hint=f'ask them: coord mail send {coord.config.coordinator} "please free {scope_}"',
+        )
+    with leasebook.opened(coord) as book:
+        return Leases(book.take_away(coord.scope(scope_), by=who, why=reason))
+
+
+def _scopes(coord: Coord, texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(coord.scope(text) for text in texts)
