@@ -1,0 +1,112 @@
+"""What makes a value in `.coord.yaml` acceptable; each check raises Usage with the reason and a way out."""
+
+import re
+import shlex
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from coord.model import ids, keys
+from coord.model.errors import Usage
+from coord.model.times import format_duration
+
+NAME = "{name}"
+_LONGEST = 500
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""")
+_SHELL = re.compile(r"[|&;<>`]+|\$\(|^\s*\w+=")
+# The rules of git check-ref-format.
+_NO_BRANCH = re.compile(
+    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\A[-/]|[/.]\Z|(?:\A|/)\.|\.lock(?:/|\Z)|\A(?:@|HEAD)\Z|\A(?:coord|refs)/"
+)
+
+T = TypeVar("T", int, timedelta)
+
+
+def between(least: T, most: T) -> Callable[[T], None]:
+    """Make the check that a number or a length of time lies within bounds, both included."""
+
+    def check(value: T) -> None:
+        if not least <= value <= most:
+            side = "less" if value < least else "more"
+            raise Usage(
+                f"{_amount(value)} is {side} than allowed", hint=f"{_amount(least)} to {_amount(most)} will do."
+            )
+
+    return check
+
+
+def _amount(value: int | timedelta) -> str:
+    return format_duration(value) if isinstance(value, timedelta) else str(value)
+
+
+def agent_name(text: str) -> None:
+    """Check that TEXT may name an agent or a group."""
+    if text in keys.RESERVED:
+        raise Usage("this name is taken by coord or the operating system", hint=f"Write {spell_name(text)}.")
+    if not keys.is_agent_name(text):
+        rule = "a name is 1 to 32 lower-case letters, digits and inner hyphens"
+        raise Usage(rule, hint=f"Write {spell_name(text)}.")
+
+
+def spell_name(text: str) -> str:
+    """Return the valid agent name that is nearest to TEXT."""
+    name = ids.slug(text, 32)
+    return f"{name}-agent" if name in keys.RESERVED else name
+
+
+def one_line(text: str) -> None:
+    """Check that TEXT is short, on one line and all of it can be seen."""
+    if len(text) > _LONGEST:
+        raise Usage(f"is longer than {_LONGEST} characters")
+    if found := _UNSEEN.search(text):
+        raise Usage(f"holds the character U+{ord(found.group()):04X}", hint="Write one line of visible text.")
+
+
+def domain(domain: tuple[str, ...]) -> None:
+    """Check the entries of an agent's domain."""
+    for entry in domain:
+        one_line(entry)
+        if entry.startswith(("/", "~")) or ".." in entry.split("/"):
+            raise Usage(f"{entry!a} leads out of the repository", hint="Paths start at the repository's top.")
+
+
+def branch(name: str) -> None:
+    """Check that NAME is one that git allows for a branch, and none of coord's own."""
+    if found := _NO_BRANCH.search(name):
+        reason = f"because of {found.group()!a}" if found.group() else "to git"
+        raise Usage(f"{name!a} is no name for a branch {reason}", hint="See `git help check-ref-format`.")
+    one_line(name)
+
+
+def agent_branch(template: str) -> None:
+    """Check the template of the agents' branches."""
+    _template(template)
+    branch(template.replace(NAME, "a"))
+
+
+def agent_path(template: str) -> None:
+    """Check the template of the agents' worktrees."""
+    _template(template)
+    if template.startswith("~"):
+        raise Usage(f"{template!a}: a ~ stays a ~ here", hint="Write it from the repository's top, or in full.")
+
+
+def _template(text: str) -> None:
+    one_line(text)
+    rest = text.replace(NAME, "")
+    if rest == text:
+        raise Usage(f"{text!a} is the same for every agent", hint=f"Put {NAME} where the agent's name goes.")
+    if "{" in rest or "}" in rest:
+        raise Usage(f"{text!a} has more in braces than {NAME}", hint=f"Only {NAME} can stand in braces.")
+
+
+def command(line: str) -> None:
+    """Check that LINE means as a list of words what its author meant: it is run without a shell."""
+    one_line(line)
+    try:
+        shlex.split(line)
+    except ValueError:
+        raise Usage(f"the quotes in {line!a} do not match") from None
+    if found := _SHELL.search(_QUOTED.sub("_", line)):
+        raise Usage(f"{found.group().strip()!a} needs a shell, and none is used", hint="Write it as sh -c '...'.")
