@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
+from coord.model.errors import Refused
+from coord.model.keys import DEAD, FOLDERS
 from coord.model.records import Change
 
 Version = NewType("Version", str)
@@ -30,6 +32,21 @@ class Guard:
     """The proof that the caller is inside a short critical section; functions that need one take it."""
 
     name: str
+
+
+def parts_of(key: str) -> list[str]:
+    """Split a key (or the folder part of one), which may come from another machine, a person or a model.
+
+    Raises:
+        Refused: it does not lie in one of the three folders, or has an empty part or one that
+            starts with a dot (dead letters' folder excepted): no record can live there.
+    """
+    parts = key.split("/")
+    below = key.removeprefix(DEAD).split("/") if parts[:2] == DEAD.split("/") else parts
+    hidden = any(part.startswith(".") for part in below)
+    if parts[0] not in FOLDERS or "" in parts or hidden or "\0" in key:
+        raise Refused(f"no record can live at {key!r}", hint=f"keys lie below {', '.join(FOLDERS)}", key=key)
+    return parts
 
 
 class Watch(Protocol):

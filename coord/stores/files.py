@@ -1,0 +1,233 @@
+"""The default store: a file for each record, below the home worktree's three folders.
+
+New bytes are staged outside those folders, made durable, and renamed into place, so
+that a reader never sees half a record and a watcher never sees a temporary file.
+Every folder on the way is opened by descriptor without following links, so that no
+planted link leads a read or a write out of the three folders.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from stat import S_ISDIR
+from urllib.parse import quote, unquote
+
+from coord.model.errors import Corrupt
+from coord.model.keys import FOLDERS
+from coord.model.records import Change, Process
+from coord.stores import durable, folders, oslock
+from coord.stores.base import Guard, Stored, Version, Watch, parts_of
+from coord.stores.bell import Bells
+
+_NO_RECORD = (errno.ENOENT, errno.ELOOP, errno.ENXIO)
+_TRIES = 5
+_LONGEST_NAME = 150
+_Made = list[folders.Parts]
+_Pairs = list[tuple[Change, Path | None]]
+_Touched = dict[tuple[str, ...], int]
+
+
+class FileStore:
+    """Records as files below HOME; locks, bells and temporary files below PRIVATE."""
+
+    def __init__(self, home: Path, private: Path) -> None:
+        self._home = home
+        self._stage = private / "tmp"
+        self._guards = private / "guards"
+        self._bells = Bells(private / "bells")
+
+    def get(self, key: str) -> Stored | None:
+        """Return what KEY holds now, whole, or None; a link, pipe or folder in its place holds nothing.
+
+        Raises:
+            Refused: no record can live there.
+            Corrupt: something on the way to KEY is no real folder.
+            Unavailable: the file cannot be read.
+        """
+        *parents, name = parts_of(key)
+        with durable.faults(f"read {self._home / key}"):
+            try:
+                folder = folders.enter(self._home, parents)
+                try:
+                    data = folders.read(folder, name)
+                finally:
+                    os.close(folder)
+            except OSError as error:
+                if error.errno in _NO_RECORD:
+                    return None
+                raise
+        return None if data is None else Stored(key, data, version_of(data))
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield, in order, the keys directly or indirectly under the folder PREFIX; "" is all of them.
+
+        Links, pipes and dot files are passed over.
+        """
+        for root in (prefix,) if prefix else sorted(FOLDERS):
+            with durable.faults(f"list {self._home / root}"):
+                try:
+                    found = folders.walk(root, folders.enter(self._home, parts_of(root)))
+                except (FileNotFoundError, Corrupt):
+                    continue
+            yield from found
+
+    def apply(self, changes: Sequence[Change], *, commit: Callable[[], None] | None = None) -> None:
+        """Carry out every change, or none, durably, visible in the order given; see Store.
+
+        Once COMMIT has returned it stands: if this raises later (a fault of the disk, an
+        interrupt), the same changes must be applied again.
+
+        Raises:
+            Refused: no record can live at one of the keys.
+            Corrupt: something on the way to a key is no real folder, or a folder is in a file's place.
+            Unavailable: no space, no right to write, or a fault of the disk.
+        """
+        pairs = [(change, None if change.data is None else self._stage / _temporary_name()) for change in changes]
+        made: _Made = []
+        try:
+            try:
+                for change, temporary in pairs:
+                    with durable.faults(f"write {self._home / change.key}"):
+                        self._prepare(change, temporary, made)
+                if commit is not None:
+                    commit()
+            except BaseException:
+                folders.unmake(self._home, made)
+                raise
+            self._publish(pairs)
+        finally:
+            for _, temporary in pairs:
+                if temporary is not None:
+                    with suppress(OSError):
+                        temporary.unlink()
+        for name in dict.fromkeys(name for change in changes for name in _rung_by(change.key)):
+            self._bells.ring(name)
+
+    def watch(self, prefix: str) -> AbstractContextManager[Watch]:
+        """Subscribe to changes under PREFIX; see Store."""
+        return self._bells.listen(f"keys/{prefix}" if prefix else "keys")
+
+    def exclusive(self, name: str, *, timeout: float | None = None) -> AbstractContextManager[Guard]:
+        """Enter the critical section NAME; see Store."""
+        quoted = quote(name, safe="", errors="surrogateescape")
+        if len(quoted) > _LONGEST_NAME:
+            quoted = f"{quoted[:_LONGEST_NAME]}~{version_of(quoted.encode())}"
+        return oslock.hold(self._guards / f"{quoted}.lock", timeout=timeout, name=name)
+
+    def sweep(self) -> int:
+        """Remove the temporary files of processes that are proven dead; return how many."""
+        removed = 0
+        for top in (self._stage, *(self._home / folder for folder in FOLDERS)):
+            for _, _, names, folder in os.fwalk(top):
+                for name in names:
+                    owner = _owner_of(name)
+                    if owner is not None and oslock.is_alive(owner) is False:
+                        with suppress(FileNotFoundError):
+                            os.unlink(name, dir_fd=folder)
+                            removed += 1
+        return removed
+
+    def _prepare(self, change: Change, temporary: Path | None, made: _Made) -> None:
+        *parents, name = parts_of(change.key)
+        with suppress(FileNotFoundError):
+            folder = folders.enter(self._home, parents, None if temporary is None else made)
+            try:
+                if S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    raise Corrupt(f"{self._home / change.key} is a folder", hint="move it away, then run it again")
+            finally:
+                os.close(folder)
+        if temporary is not None and change.data is not None:
+            durable.make_folder(self._stage)
+            folders.create(temporary, change.data)
+
+    def _publish(self, pairs: _Pairs) -> None:
+        touched: _Touched = {}
+        try:
+            for change, temporary in pairs:
+                *parents, name = parts_of(change.key)
+                with durable.faults(f"write {self._home / change.key}"):
+                    if temporary is None or change.data is None:
+                        self._remove(tuple(parents), name, touched)
+                    else:
+                        self._place(tuple(parents), name, change.data, temporary, touched)
+            for parents_of_some, folder in touched.items():
+                with durable.faults(f"sync {self._home.joinpath(*parents_of_some)}"):
+                    durable.sync_names(folder)
+        finally:
+            for folder in touched.values():
+                os.close(folder)
+
+    def _remove(self, parents: tuple[str, ...], name: str, touched: _Touched) -> None:
+        with suppress(FileNotFoundError):
+            if parents not in touched:
+                touched[parents] = folders.enter(self._home, parents)
+            os.unlink(name, dir_fd=touched[parents])
+
+    def _place(self, parents: tuple[str, ...], name: str, data: bytes, temporary: Path, touched: _Touched) -> None:
+        for left in reversed(range(_TRIES)):
+            try:
+                if parents not in touched:
+                    touched[parents] = folders.enter(self._home, parents, [])
+                _move(temporary, touched[parents], name, data)
+            except FileNotFoundError:
+                if not left:
+                    raise
+            else:
+                return
+            # Another apply that failed took back the folder it had made for itself, or somebody
+            # cleared the staging folder: both are made anew.
+            if parents in touched:
+                os.close(touched.pop(parents))
+            durable.make_folder(self._stage)
+            with suppress(FileExistsError):
+                folders.create(temporary, data)
+
+
+def version_of(data: bytes) -> Version:
+    """Return the version that names exactly these bytes."""
+    return Version(hashlib.blake2b(data, digest_size=20).hexdigest())
+
+
+def _move(temporary: Path, folder: int, name: str, data: bytes) -> None:
+    try:
+        os.rename(temporary, name, dst_dir_fd=folder)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _write_beside(folder, name, data)
+
+
+def _write_beside(folder: int, name: str, data: bytes) -> None:
+    """Write where the private folder is on another file system: staged hidden in the record's own folder."""
+    hidden = f".{_temporary_name()}"
+    try:
+        folders.create(hidden, data, folder)
+        os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(hidden, dir_fd=folder)
+        raise
+
+
+def _temporary_name() -> str:
+    me = oslock.me()
+    return f"{me.pid}~{me.started_at}~{quote(me.boot, safe='')}~{secrets.token_hex(8)}"
+
+
+def _owner_of(temporary: str) -> Process | None:
+    match temporary.removeprefix(".").split("~"):
+        case [pid, started_at, boot, _] if pid.isdecimal():
+            return Process(pid=int(pid), started_at=started_at, boot=unquote(boot))
+    return None
+
+
+def _rung_by(key: str) -> Iterator[str]:
+    """Yield the bells a change of KEY rings: one for each folder above it."""
+    folder = f"keys/{key}"
+    while "/" in folder:
+        folder = folder.rpartition("/")[0]
+        yield folder

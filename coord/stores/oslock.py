@@ -1,0 +1,247 @@
+"""OS file locks, and whether a process still lives.
+
+Two ways to take the same flock, which therefore exclude each other on one file:
+`hold` waits in the kernel, for critical sections that last microseconds (1 µs a
+pair, woken at once); `singleton` goes through filelock, for locks held as long as
+a process runs (62 µs a pair, and it polls every 50 ms when contended, which such
+a lock never notices). Both keep the file for ever: unlinking a lock file on
+release lets two holders in. Both are close-on-exec and freed by the kernel.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import filelock
+import psutil
+
+from coord.model.errors import TimedOut
+from coord.model.records import Process
+from coord.stores.base import Guard
+from coord.stores.durable import faults
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.020
+_UNKNOWN = "-"
+_SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
+_TICK, _CLOCK_SLACK = 0.005, 1.0
+
+
+@contextmanager
+def hold(path: Path, *, timeout: float | None, name: str) -> Iterator[Guard]:
+    """Hold the exclusive lock on PATH, alone among all processes and threads of this machine.
+
+    Raises:
+        TimedOut: TIMEOUT seconds passed first; None waits for ever, 0 tries once.
+        Unavailable: the lock file cannot be opened.
+    """
+    with faults(f"lock {path}"):
+        fd = _take(path, None if timeout is None else time.monotonic() + timeout)
+    if fd is None:
+        message = f"{name} stayed busy for {timeout:g} s: another process holds {path}"
+        raise TimedOut(message, hint="run it again, or give it more time", name=name)
+    owner = os.getpid()
+    try:
+        yield Guard(name)
+    finally:
+        # A child forked meanwhile shares the lock, and closing would leave it to the child: so it
+        # is undone by name, and only by the process that took it.
+        if os.getpid() == owner:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        os.close(fd)
+
+
+def _take(path: Path, deadline: float | None) -> int | None:
+    while True:
+        fd = _open(path)
+        try:
+            locked = _lock(fd, deadline)
+            if locked and os.fstat(fd).st_nlink:
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        if not locked:
+            return None
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o644)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o644)
+
+
+def _lock(fd: int, deadline: float | None) -> bool:
+    if deadline is None:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return True
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        else:
+            return True
+
+
+class Singleton:
+    """A lock held for as long as its owner runs; a context manager, or `release` it."""
+
+    def __init__(self, lock: "filelock.BaseFileLock") -> None:
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let the next one in; harmless when done already."""
+        self._lock.release()
+
+    def __enter__(self) -> "Singleton":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def singleton(path: Path) -> Singleton | None:
+    """Take the lock on PATH for a single instance, or return None while another process holds it."""
+    with faults(f"open the lock {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(
+            path, blocking=False, thread_local=False, preserve_lock_file=True, fallback_to_soft=False
+        )
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            return None
+    return Singleton(lock)
+
+
+class Processes:
+    """Names this process, and tells whether another one lives: by pid, start time and boot together.
+
+    The boot text is `<boot id>/<pid namespace>/<machine>`, with `-` for what the system does
+    not tell, and empty where /proc belongs to another pid namespace: then nothing can be told.
+    Start times are seconds since boot where PROC shows them (no clock change moves those),
+    else seconds since 1970 from psutil, which name a process without a boot id.
+    """
+
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
+        self._me: Process | None = None
+
+    def me(self) -> Process:
+        """Return the identity of this process; cached, and made anew in a forked child."""
+        if self._me is None or self._me.pid != os.getpid():
+            boot = self._boot()
+            seen = self._seen(os.getpid(), boot)
+            started_at = "" if seen is None else f"{seen[0]:.2f}"
+            self._me = Process(pid=os.getpid(), started_at=started_at, boot=boot)
+        return self._me
+
+    def is_alive(self, process: Process) -> bool | None:
+        """Tell whether PROCESS still runs: False only on proof, None where this system cannot tell.
+
+        A zombie is dead. A process of another pid namespace or machine is None, never dead.
+        """
+        mine = self.me()
+        if process.boot != mine.boot:
+            return False if _rebooted(process.boot, mine.boot) else None
+        if not mine.boot or process.pid <= 0:
+            return None
+        try:
+            os.kill(process.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        except OverflowError:
+            return None
+        return self._is_same(process, mine)
+
+    def _is_same(self, process: Process, mine: Process) -> bool | None:
+        seen = self._seen(process.pid, mine.boot)
+        if seen is None or not _SECONDS.fullmatch(process.started_at):
+            return None
+        started, zombie = seen
+        if zombie:
+            return False
+        off = started - float(process.started_at)
+        if not mine.boot.startswith(_UNKNOWN):
+            return abs(off) < _TICK
+        # psutil moves all start times along when the clock is set; my own tells by how much.
+        me_now = self._seen(mine.pid, mine.boot)
+        moved = me_now[0] - float(mine.started_at) if me_now and mine.started_at else 0.0
+        return abs(off - moved) < _CLOCK_SLACK
+
+    def _boot(self) -> str:
+        machine = hashlib.sha256(f"{_read('/etc/machine-id')}\n{os.uname().nodename}".encode()).hexdigest()[:12]
+        boot = _read(f"{self._proc}/sys/kernel/random/boot_id").strip()
+        if not boot:
+            return f"{_UNKNOWN}/{_UNKNOWN}/{machine}"
+        if _link(f"{self._proc}/self") != str(os.getpid()):
+            return ""
+        namespace = _link(f"{self._proc}/self/ns/pid").strip("pid:[]") or _UNKNOWN
+        return f"{boot}/{namespace}/{machine}"
+
+    def _seen(self, pid: int, boot: str) -> tuple[float, bool] | None:
+        return _by_psutil(pid) if boot.startswith(_UNKNOWN) else self._by_proc(pid)
+
+    def _by_proc(self, pid: int) -> tuple[float, bool] | None:
+        # proc(5): after the name, which may hold blanks and brackets, come state (3) ... start time (22).
+        fields = _read(f"{self._proc}/{pid}/stat").rpartition(") ")[2].split()
+        if len(fields) < 20:
+            return None
+        return int(fields[19]) / os.sysconf("SC_CLK_TCK"), fields[0] in "ZXx"
+
+
+def _by_psutil(pid: int) -> tuple[float, bool] | None:
+    try:
+        process = psutil.Process(pid)
+        return process.create_time(), process.status() == psutil.STATUS_ZOMBIE
+    except psutil.ZombieProcess:
+        return 0.0, True
+    except psutil.Error:
+        return None
+
+
+def _rebooted(theirs: str, mine: str) -> bool:
+    """Tell whether THEIRS is an earlier boot of this machine, which none of its processes survived."""
+    match theirs.split("/"), mine.split("/"):
+        case [[then, _, there], [now, _, here]]:
+            return there == here and then != now and _UNKNOWN not in (then, now)
+    return False
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _link(path: str) -> str:
+    try:
+        return str(Path(path).readlink())
+    except OSError:
+        return ""
+
+
+_HERE = Processes()
+me = _HERE.me
+is_alive = _HERE.is_alive
