@@ -6,7 +6,7 @@ brackets are an ordinary refusal; building nodes from it would crash the process
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ DEPTH = 8
 KEY_LIMIT = 128  # libyaml gives up on a key of more than 1,024 characters, escapes included
 
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_VALUES = frozenset((yaml.ScalarEvent, yaml.AliasEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent))
 _UNREADABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
@@ -58,33 +59,31 @@ Value = Flat | Sequence[str] | Mapping[str, Flat]
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not been read yet; a waiting key is None between pairs."""
+    """A collection whose end has not been read yet; a mapping that waits for a value has a key."""
 
     line: int
     keyed: bool
-    key: Scalar | None = None
+    key: str | None = None
     nodes: list[Node] = field(default_factory=list)
     fields: dict[str, Node] = field(default_factory=dict)
     key_lines: dict[str, int] = field(default_factory=dict)
+
+    def begin(self, key: str, line: int) -> None:
+        if len(key) > KEY_LIMIT:
+            raise bad(line, f"a key is longer than {KEY_LIMIT} characters")
+        if key in self.fields:
+            raise bad(line, f"{key!r} is given twice, first on line {self.key_lines[key]}")
+        self.key = key
+        self.key_lines[key] = line
 
     def add(self, node: Node) -> None:
         if not self.keyed:
             self.nodes.append(node)
         elif self.key is None:
-            self.key = self._checked(node)
-        else:
-            self.fields[self.key.text] = node
-            self.key_lines[self.key.text] = self.key.line
-            self.key = None
-
-    def _checked(self, node: Node) -> Scalar:
-        if not isinstance(node, Scalar):
             raise bad(node.line, "a key must be plain text, not a list or a mapping")
-        if len(node.text) > KEY_LIMIT:
-            raise bad(node.line, f"a key is longer than {KEY_LIMIT} characters")
-        if node.text in self.fields:
-            raise bad(node.line, f"{node.text!r} is given twice, first on line {self.key_lines[node.text]}")
-        return node
+        else:
+            self.fields[self.key] = node
+            self.key = None
 
     def closed(self) -> Node:
         return Fields(self.fields, self.key_lines, self.line) if self.keyed else Items(tuple(self.nodes), self.line)
@@ -105,27 +104,42 @@ def read(text: str, *, first_line: int = 1, limit: int = LIMIT, depth: int = DEP
             duplicate keys, anchors, aliases, tags, several documents, keys that are no text.
     """
     _check_characters(text, first_line, limit)
+    try:
+        return _build(yaml.parse(text, Loader=_LOADER), first_line, depth)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = f"not YAML: {error.problem or error.context}"
+        raise bad(first_line + (mark.line if mark else 0), reason) from None
+    except yaml.YAMLError as error:
+        raise bad(first_line, f"not YAML: {error}".splitlines()[0]) from None
+
+
+def _build(events: Iterable[Any], first_line: int, depth: int) -> Node | None:
     stack: list[_Open] = []
     root: Node | None = None
+    node: Node
     documents = 0
-    for event in _events(text, first_line):
+    for event in events:
+        kind = type(event)
         line = event.start_mark.line + first_line
-        node: Node | None = None
-        if isinstance(event, yaml.NodeEvent):
-            _check_plainness(event, line)
-        if isinstance(event, yaml.ScalarEvent):
+        if kind in _VALUES and (event.anchor or event.tag):
+            raise _fancy(event, line)
+        if kind is yaml.ScalarEvent:
+            if stack and stack[-1].keyed and stack[-1].key is None:
+                stack[-1].begin(event.value, line)
+                continue
             node = Scalar(event.value, line, bool(event.style))
-        elif isinstance(event, yaml.CollectionStartEvent):
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             if len(stack) >= depth:
                 raise bad(line, f"nested deeper than {depth}")
-            stack.append(_Open(line, isinstance(event, yaml.MappingStartEvent)))
-        elif isinstance(event, yaml.CollectionEndEvent):
+            stack.append(_Open(line, kind is yaml.MappingStartEvent))
+            continue
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             node = stack.pop().closed()
-        elif isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
+        else:
+            documents += kind is yaml.DocumentStartEvent
             if documents > 1:
                 raise bad(line, "a second document starts here; one is allowed")
-        if node is None:
             continue
         if stack:
             stack[-1].add(node)
@@ -134,32 +148,23 @@ def read(text: str, *, first_line: int = 1, limit: int = LIMIT, depth: int = DEP
     return root
 
 
+def _fancy(event: Any, line: int) -> BadRecord:
+    """Name what makes a value more than text."""
+    if isinstance(event, yaml.AliasEvent):
+        what = f"an alias (*{event.anchor})"
+    elif event.anchor:
+        what = f"an anchor (&{event.anchor})"
+    else:
+        what = f"a tag ({event.tag})"
+    return bad(line, f"{what} is not allowed", hint="Quote the text, or write the value out.")
+
+
 def _check_characters(text: str, first_line: int, limit: int) -> None:
     if len(text) > limit or len(text.encode("utf-8", "surrogatepass")) > limit:
         raise bad(first_line, f"larger than {limit:,} bytes")
     if found := _UNREADABLE.search(text):
         line = first_line + len(_BREAK.findall(text, 0, found.start()))
         raise bad(line, f"the character U+{ord(found.group()):04X} is not allowed", hint="Remove it or escape it.")
-
-
-def _events(text: str, first_line: int) -> Iterator[Any]:
-    try:
-        yield from yaml.parse(text, Loader=_LOADER)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        reason = str(error.problem or error.context or "not YAML")
-        raise bad(first_line + (mark.line if mark else 0), f"not YAML: {reason}") from None
-    except yaml.YAMLError as error:
-        raise bad(first_line, f"not YAML: {error}".splitlines()[0]) from None
-
-
-def _check_plainness(event: yaml.NodeEvent, line: int) -> None:
-    if not isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
-        raise bad(line, f"an alias (*{event.anchor}) is not allowed", hint="Write the value out, or quote the text.")
-    if event.anchor is not None:
-        raise bad(line, f"an anchor (&{event.anchor}) is not allowed", hint="Remove it, or quote the text.")
-    if event.tag is not None:
-        raise bad(line, f"a tag ({event.tag}) is not allowed", hint="Remove it, or quote the text.")
 
 
 # Written plain only where no reader of YAML 1.1 or 1.2 could take it for anything but text.
