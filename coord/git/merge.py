@@ -1,0 +1,177 @@
+"""Merging in memory: predict, commit and publish without a checkout."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from coord.git.repo import Git, clean
+from coord.model.errors import Conflict, NotFound, Refused, Unavailable
+
+# Git makes no fsync of loose objects by itself; git 2.36 and newer know the words.
+DURABLE = {"core.fsync": "objects,reference"}
+_COMMITTER = {"GIT_COMMITTER_NAME": "coord", "GIT_COMMITTER_EMAIL": "coord@coord.local"}
+_LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
+_OID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_PATHS_AT_ONCE = 500
+_SIDES = {"<": "base", ">": "head"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What merging would give: the tree, with conflict markers in it unless it is clean.
+
+    `conflicts` are the paths a person must look at; `messages` are git's words about them.
+    """
+
+    tree: str
+    conflicts: tuple[str, ...]
+    messages: str
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A commit that changed a path on one side ("base" or "head") since the sides parted."""
+
+    commit: str
+    author: str
+    subject: str
+    side: str
+
+
+def predict(git: Git, base: str, head: str) -> Prediction:
+    """Merge HEAD into BASE in memory, and tell what comes of it; the tree it names is durable.
+
+    Raises:
+        NotFound: one of them names no commit.
+        Refused: their histories have nothing in common.
+    """
+    ours, theirs = _commit(git, base), _commit(git, head)
+    done = git.run(
+        "merge-tree", "--write-tree", "--messages", "-z", "--name-only", ours, theirs, check=False, config=DURABLE
+    )
+    if "unrelated histories" in done.err:
+        raise Refused(
+            f"{head} and {base} share no history", hint="merge it once by hand with --allow-unrelated-histories"
+        )
+    tree, _, rest = done.out.partition(b"\0")
+    # 1 means conflicts, and also some failures: those print no tree.
+    if done.status not in (0, 1) or _OID.fullmatch(tree) is None:
+        raise git.failure(("merge-tree",), done)
+    names, _, words = rest.partition(b"\0\0") if done.status else (b"", b"", rest.removeprefix(b"\0"))
+    return Prediction(
+        tree=tree.decode(),
+        conflicts=tuple(os.fsdecode(name) for name in names.split(b"\0") if name),
+        messages=clean(_messages(words).decode(errors="replace")),
+        clean=done.status == 0,
+    )
+
+
+def _messages(data: bytes) -> bytes:
+    """Take the words out of records of COUNT NUL (PATH NUL)* KIND NUL WORDS NUL; what follows them is words."""
+    words: list[bytes] = []
+    while True:
+        count, _, rest = data.partition(b"\0")
+        if not count.isdigit():
+            return b"".join((*words, data))
+        *_, message, data = rest.split(b"\0", int(count) + 2)
+        words.append(message)
+
+
+def touched_by(git: Git, base: str, head: str, paths: Sequence[str]) -> tuple[Touch, ...]:
+    """Return the commits of both sides that changed PATHS since the sides parted, newest first on each."""
+    span = f"{_commit(git, base)}...{_commit(git, head)}"
+    found: dict[str, Touch] = {}
+    for start in range(0, len(paths), _PATHS_AT_ONCE):
+        some = paths[start : start + _PATHS_AT_ONCE]
+        words = ("log", "-z", "--left-right", "--no-renames", "--format=%m%H%x1f%an%x1f%s", span, "--", *some)
+        for line in git.run(*words, env=_LITERAL).out.decode(errors="replace").split("\0"):
+            if line:
+                commit, author, subject = (clean(word) for word in line.split("\x1f", 2))
+                found[commit] = Touch(commit[1:], author, subject, _SIDES[commit[0]])
+    return tuple(sorted(found.values(), key=lambda touch: touch.side))
+
+
+def commit(git: Git, tree: str, parents: Sequence[str], message: str, *, author: tuple[str, str], at: datetime) -> str:
+    """Make a commit of TREE that no ref names yet, durably, and return it.
+
+    MESSAGE is taken as it is: escape what strangers wrote before.
+    """
+    name, email = author
+    date = f"@{int(at.timestamp())} +0000"
+    env = {**_COMMITTER, "GIT_COMMITTER_DATE": date, "GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email}
+    done = git.run(
+        "commit-tree",
+        tree,
+        *(word for parent in parents for word in ("-p", parent)),
+        "-F",
+        "-",
+        stdin=message.encode(),
+        env={**env, "GIT_AUTHOR_DATE": date},
+        config={**DURABLE, "i18n.commitEncoding": "UTF-8"},
+    )
+    return done.out.decode().strip()
+
+
+def already_in(git: Git, base: str, head: str) -> bool:
+    """Tell whether BASE holds all of HEAD's commits.
+
+    Raises:
+        NotFound: one of them names no commit.
+    """
+    words = ("merge-base", "--is-ancestor", _commit(git, head), _commit(git, base))
+    done = git.run(*words, check=False)
+    if done.status not in (0, 1):
+        raise git.failure(words, done)
+    return done.status == 0
+
+
+def changed(git: Git, base: str, head: str) -> tuple[str, ...]:
+    """Return the paths that HEAD changed since it parted from BASE; both names of a renamed file.
+
+    Raises:
+        NotFound: one of them names no commit.
+        Refused: their histories have nothing in common.
+    """
+    ours, theirs = _commit(git, base), _commit(git, head)
+    parted = git.run("merge-base", ours, theirs, check=False)
+    if not parted.out:
+        raise Refused(
+            f"{head} and {base} share no history", hint="merge it once by hand with --allow-unrelated-histories"
+        )
+    start = parted.out.decode().split()[0]
+    words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--ignore-submodules=none", start, theirs)
+    return tuple(os.fsdecode(name) for name in git.run(*words).out.split(b"\0") if name)
+
+
+def move(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge") -> None:
+    """Move REF from OLD to NEW, durably; an empty OLD means that it must not exist yet.
+
+    Bring the worktrees that stand on a branch along: see `checkout`.
+
+    Raises:
+        Conflict: it is not at OLD (any more).
+        Unavailable: git could not write it, though it is.
+    """
+    words = ("update-ref", "-m", message, "--create-reflog", "--end-of-options", ref, new, old or "0" * len(new))
+    done = git.run(*words, check=False, config=DURABLE)
+    if done.status == 0:
+        return
+    now = git.tip(ref) or ""
+    if now != old:
+        raise Conflict(
+            f"{ref} moved: it is at {now[:12] or 'nothing'}, not at {old[:12] or 'nothing'}",
+            hint="look at it again and retry",
+            ref=ref,
+            found=now,
+        )
+    raise Unavailable(f"{ref} cannot be moved to {new[:12]}: {done.err}", hint="try again")
+
+
+def _commit(git: Git, name: str) -> str:
+    found = git.tip(name)
+    if found is None:
+        raise NotFound(f"{name!r} names no commit", hint="`git branch --all` lists the branches")
+    return found
