@@ -67,8 +67,6 @@ def normalise(text: str, form: Form, *, within: str = "") -> str:
     """
     if _UNPRINTABLE.search(text):
         raise Usage(f"scope {text!r} holds a control character", hint="rename the path, or lease its folder")
-    if not text.strip():
-        raise Usage("the scope is empty", hint="name a path or a glob, or `.` for the whole repository")
     whole = _composed(f"{quote(within)}/{text}", form.compose)
     if len(whole.encode()) > LONGEST or whole.count("[") > MOST_BRACKETS:
         limit = f"{LONGEST} bytes and {MOST_BRACKETS} brackets"
@@ -86,6 +84,8 @@ def normalise(text: str, form: Form, *, within: str = "") -> str:
             _climb(parts, text)
         elif part not in ("", ".") and (part != "**" or parts[-1:] != ["**"]):
             parts.append(part)
+    if not text or (parts and not parts[-1].strip()):
+        raise Usage(f"scope {text!r} is empty", hint="name a path or a glob, or `.` for the whole repository")
     _refuse_private(parts, text, form)
     return _unnamed("/".join(parts)) or EVERYTHING
 

@@ -56,7 +56,8 @@ def test_every_pair_of_short_globs_agrees_with_every_short_path() -> None:
         assert overlap(a, b, PLAIN) == bool(brute(a) & brute(b)), (a, b)
 
 
-pieces = st.sampled_from(["a", "b", "*", "?", "[ab]", "[!a]", "[a-b]", "[!b-c]"])
+# No classes that exclude a, b and c together: the short paths have no other letter.
+pieces = st.sampled_from(["a", "b", "*", "?", "[ab]", "[!a]", "[b-c]", "[!b]"])
 globs = st.lists(
     st.one_of(st.just("**"), st.lists(pieces, min_size=1, max_size=3).map("".join)), min_size=1, max_size=4
 )
@@ -246,6 +247,7 @@ def test_normalise(text: str, within: str, scope: str | None) -> None:
     [
         ("", "empty"),
         ("  ", "empty"),
+        (" /", "empty"),
         ("../x", "outside"),
         ("a/../../x", "outside"),
         (r"\.\./x", "outside"),
