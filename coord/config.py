@@ -4,9 +4,9 @@ To add a key, add a field annotated with a `Key`; reading, refusing, suggesting 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from typing import Annotated
 from coord import configchecks as checks
 from coord import configfile
 from coord.configfile import Faults, Key, did_you_mean, entries, plain, shown
-from coord.model import keys, mailboxes
+from coord.model import keys, mailboxes, scope
 from coord.model.errors import ConfigError, NotFound, Unavailable, UnknownAgent, Usage
 from coord.model.records import Priority
 from coord.model.times import format_duration
@@ -24,7 +24,6 @@ FORMAT = 1
 
 _SECOND, _MINUTE, _HOUR, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _AGE, _LEASE = checks.between(_SECOND, 3650 * _DAY), checks.between(_SECOND, 30 * _DAY)
-_PATH_LIKE = re.compile(r"[/.*?\[\]]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +40,13 @@ class Agent:
 
     @property
     def globs(self) -> tuple[str, ...]:
-        """The part of the domain that names paths: whatever holds a slash, a dot or a glob's magic."""
-        return tuple(entry for entry in self.domain if _PATH_LIKE.search(entry))
+        """The part of the domain that names paths, as canonical scopes."""
+        return tuple(scope.normalise(entry, scope.Form()) for entry in self.domain if checks.is_glob(entry))
 
     @property
     def words(self) -> tuple[str, ...]:
         """The part of the domain that names subjects."""
-        return tuple(entry for entry in self.domain if not _PATH_LIKE.search(entry))
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Agents that are written to together, as `@name`."""
-
-    name: str
-    members: tuple[str, ...]
+        return tuple(entry for entry in self.domain if not checks.is_glob(entry))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +118,9 @@ class Watch:
 class Config:
     """Everything `.coord.yaml` says."""
 
-    agents: tuple[Agent, ...] = ()
+    agents: Mapping[str, Agent] = field(default_factory=dict)
     coordinator: Annotated[str, Key("gets what others leave unread: an agent, or owner", fresh=True)] = mailboxes.OWNER
-    groups: tuple[Group, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     worktrees: Annotated[Worktrees, Key("where each agent works")] = Worktrees()
     leases: Annotated[Leases, Key("how long a claim on files lasts")] = Leases()
     mail: Annotated[Mail, Key("what becomes of mail")] = Mail()
@@ -140,7 +131,7 @@ class Config:
     @property
     def names(self) -> tuple[str, ...]:
         """The agents' names, in the order of the file."""
-        return tuple(agent.name for agent in self.agents)
+        return tuple(self.agents)
 
     def agent(self, name: str) -> Agent:
         """Return the agent NAME.
@@ -148,9 +139,8 @@ class Config:
         Raises:
             UnknownAgent: there is none of that name; the hint has the nearest.
         """
-        for agent in self.agents:
-            if agent.name == name:
-                return agent
+        if name in self.agents:
+            return self.agents[name]
         hint = did_you_mean(name, self.names) or "Name the agents in .coord.yaml."
         raise UnknownAgent(f"no agent is named {shown(name)}", hint=hint, name=name)
 
@@ -160,11 +150,9 @@ class Config:
         Raises:
             UnknownAgent: there is no such group; the hint has the nearest.
         """
-        for group in self.groups:
-            if group.name == name:
-                return group.members
-        known = [group.name for group in self.groups]
-        raise UnknownAgent(f"no group is named {shown(name)}", hint=did_you_mean(name, known), name=name)
+        if name in self.groups:
+            return self.groups[name]
+        raise UnknownAgent(f"no group is named {shown(name)}", hint=did_you_mean(name, self.groups), name=name)
 
 
 DEFAULT = Config()
@@ -244,9 +232,9 @@ def _names(node: Node | None) -> tuple[str, ...]:
     return ()
 
 
-def _agents(node: Node, faults: Faults) -> tuple[Agent, ...]:
+def _agents(node: Node, faults: Faults) -> dict[str, Agent]:
     if isinstance(node, Fields):
-        return tuple(_agent(name, body, node.key_lines[name], faults) for name, body in node.items.items())
+        return {name: _agent(name, body, node.key_lines[name], faults) for name, body in node.items.items()}
     first: dict[str, int] = {}
     for name, line in entries(node):
         with faults.noted(line, _path("agents", name)):
@@ -254,7 +242,7 @@ def _agents(node: Node, faults: Faults) -> tuple[Agent, ...]:
             if name in first:
                 raise Usage(f"is named twice, first on line {first[name]}")
         first.setdefault(name, line)
-    return tuple(Agent(name=name) for name in first)
+    return {name: Agent(name=name) for name in first}
 
 
 def _agent(name: str, body: Node, line: int, faults: Faults) -> Agent:
@@ -270,10 +258,10 @@ def _coordinator(name: str, names: Sequence[str]) -> str:
     return name
 
 
-def _groups(node: Node, names: Sequence[str], faults: Faults) -> tuple[Group, ...]:
+def _groups(node: Node, names: Sequence[str], faults: Faults) -> dict[str, tuple[str, ...]]:
     if not isinstance(node, Fields):
         raise Usage("must be a mapping from a name to a list of agents", hint="Write it like web: [backend, mobile].")
-    groups = []
+    groups: dict[str, tuple[str, ...]] = {}
     for name, body in node.items.items():
         with faults.noted(node.key_lines[name], _path("groups", name)):
             checks.agent_name(name)
@@ -283,8 +271,8 @@ def _groups(node: Node, names: Sequence[str], faults: Faults) -> tuple[Group, ..
             for member, line in members.items():
                 if member not in names:
                     faults.add(line, f"groups.{name}: no agent is named {shown(member)}", did_you_mean(member, names))
-            groups.append(Group(name, tuple(members)))
-    return tuple(groups)
+            groups[name] = tuple(members)
+    return groups
 
 
 def _path(section: str, name: str) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from coord.model import ids, keys
+from coord.model import ids, keys, scope
 from coord.model.errors import Usage
 from coord.model.times import format_duration
 
 NAME = "{name}"
 _LONGEST = 500
+_PATH_LIKE = re.compile(r"[/.*?\[\]\\]")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""")
 _SHELL = re.compile(r"[|&;<>`]+|\$\(|^\s*\w+=")
@@ -67,16 +68,21 @@ def domain(domain: tuple[str, ...]) -> None:
     """Check the entries of an agent's domain."""
     for entry in domain:
         one_line(entry)
-        if entry.startswith(("/", "~")) or ".." in entry.split("/"):
-            raise Usage(f"{entry!a} leads out of the repository", hint="Paths start at the repository's top.")
+        if is_glob(entry):
+            scope.normalise(entry, scope.Form())
+
+
+def is_glob(entry: str) -> bool:
+    """Tell whether an entry of a domain is about paths, and no word: it holds a slash, a dot or a glob's magic."""
+    return _PATH_LIKE.search(entry) is not None
 
 
 def branch(name: str) -> None:
     """Check that NAME is one that git allows for a branch, and none of coord's own."""
+    one_line(name)
     if found := _NO_BRANCH.search(name):
         reason = f"because of {found.group()!a}" if found.group() else "to git"
         raise Usage(f"{name!a} is no name for a branch {reason}", hint="See `git help check-ref-format`.")
-    one_line(name)
 
 
 def agent_branch(template: str) -> None:
