@@ -1,0 +1,438 @@
+import os
+import random
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from coord.git import checkout, indexlock
+from coord.git.repo import Git
+from coord.model.errors import Conflict, Refused
+
+HOSTILE = 'line\nbreak "é" x'
+
+
+def sh(cwd: Path, *args: str) -> str:
+    done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def write(path: Path, data: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(data)
+    return path
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """A checkout of main at OLD; `next` is NEW: every kind of change."""
+    made = tmp_path.resolve() / "home é"
+    made.mkdir()
+    sh(made, "init", "-q", "-b", "main")
+    sh(made, "config", "user.name", "t")
+    sh(made, "config", "user.email", "t@example.invalid")
+    files = ("same", "edit", "gone", "mode", "tolink", "file", "dir/one", "dir/two", HOSTILE)
+    for name in files:
+        write(made / name, f"{name}\n")
+    write(made / ".gitignore", "*.o\n")
+    sh(made, "add", "-A")
+    sh(made, "commit", "-q", "-m", "old")
+    sh(made, "checkout", "-q", "-b", "next")
+    for name in ("edit", HOSTILE):
+        write(made / name, f"{name}\nnew\n")
+    (made / "mode").chmod(0o755)
+    for name in ("gone", "tolink", "file", "dir/one", "dir/two"):
+        (made / name).unlink()
+    (made / "dir").rmdir()
+    write(made / "dir", "a file now\n")
+    write(made / "file/below", "below\n")
+    (made / "tolink").symlink_to("edit")
+    write(made / "fresh/new file", "fresh\n")
+    write(made / "added.o", "tracked though ignored\n")
+    sh(made, "add", "-A", "-f")
+    sh(made, "commit", "-q", "-m", "new")
+    sh(made, "checkout", "-q", "main")
+    return made
+
+
+def ends(top: Path) -> tuple[str, str]:
+    return sh(top, "rev-parse", "main"), sh(top, "rev-parse", "next")
+
+
+def picture(top: Path) -> dict[str, tuple[str, str]]:
+    found = {}
+    for path in sorted(top.rglob("*")):
+        name = str(path.relative_to(top))
+        if name.split("/", 1)[0] != ".git" and (path.is_symlink() or not path.is_dir()):
+            link = path.is_symlink()
+            mode = "l" if link else str(path.stat().st_mode & stat.S_IXUSR)
+            found[name] = (mode, str(path.readlink()) if link else path.read_text())
+    return found
+
+
+def obstacle(top: Path, old: str, new: str) -> str:
+    """Look for an obstacle, and see that looking changed nothing."""
+    inside = [path for path in sorted((top / ".git").rglob("*")) if path.is_file() and path.name != "coord.lock"]
+    before = (picture(top), [(path, path.read_bytes(), path.stat().st_mtime_ns) for path in inside])
+    reason = checkout.obstacle(top, old, new)
+    inside = [path for path in sorted((top / ".git").rglob("*")) if path.is_file() and path.name != "coord.lock"]
+    assert (picture(top), [(path, path.read_bytes(), path.stat().st_mtime_ns) for path in inside]) == before
+    return reason
+
+
+def land(top: Path) -> None:
+    """Move main to next and bring the checkout along, as the merge queue does."""
+    old, new = ends(top)
+    assert obstacle(top, old, new) == ""
+    sh(top, "update-ref", "refs/heads/main", new, old)
+    checkout.bring(top, old, new)
+
+
+def assert_landed(top: Path) -> None:
+    assert sh(top, "status", "--porcelain") == ""
+    assert not (top / ".git/index.lock").exists()
+    assert sorted(path.name for path in (top / ".git").glob("index*")) == ["index"]
+    assert sh(top, "diff", "--no-ext-diff", "next") == ""
+    assert (top / "edit").read_text() == "edit\nnew\n" and (top / "dir").is_file()
+
+
+def test_a_clean_checkout_follows(top: Path) -> None:
+    land(top)
+    assert_landed(top)
+
+
+def test_twice_changes_nothing(top: Path) -> None:
+    old, new = ends(top)
+    land(top)
+    before = (top / "edit").stat().st_mtime_ns
+    checkout.bring(top, old, new)
+    assert_landed(top)
+    assert (top / "edit").stat().st_mtime_ns == before
+
+
+def test_a_linked_worktree_follows(top: Path) -> None:
+    tree = top.parent / "linked"
+    sh(top, "checkout", "-q", "--detach")
+    sh(top, "worktree", "add", "-q", str(tree), "main")
+    old, new = ends(top)
+    sh(top, "update-ref", "refs/heads/main", new, old)
+    checkout.bring(tree, old, new)
+    assert sh(tree, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [("same", "same"), ("edit", "edit"), ("gone", "gone"), (HOSTILE, 'line break "é" x'), ("dir/one", "dir/one")],
+)
+@pytest.mark.parametrize("staged", [False, True])
+def test_uncommitted_changes_are_an_obstacle(top: Path, path: str, names: str, staged: bool) -> None:
+    write(top / path, "mine")
+    if staged:
+        sh(top, "add", "-A")
+    old, new = ends(top)
+    assert obstacle(top, old, new) == f"uncommitted changes in {names}"
+
+
+def test_many_paths_are_counted(top: Path) -> None:
+    for name in ("same", "edit", "gone", "mode", "file", "dir/one", "dir/two"):
+        write(top / name, "mine")
+    assert obstacle(top, *ends(top)) == "uncommitted changes in dir/one, dir/two, edit, file, gone and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("fresh/new file", "fresh/new file"),
+        ("added.o", "added.o"),
+        ("fresh", "fresh"),
+        ("added.o/inside.o", "added.o/inside.o"),
+        ("dir/mine.o", "dir/mine.o"),
+        ("dir/mine", "dir/mine"),
+    ],
+)
+def test_untracked_and_ignored_files_in_the_way_are_found_and_kept(top: Path, path: str, named: str) -> None:
+    write(top / path, "mine")
+    old, new = ends(top)
+    assert obstacle(top, old, new) == f"files that git does not track are in the way: {named}"
+    before = picture(top)
+    sh(top, "update-ref", "refs/heads/main", new, old)
+    with pytest.raises(Refused, match=f"in the way: {named}"):
+        checkout.bring(top, old, new)
+    assert picture(top) == before
+    (top / path).unlink()
+    checkout.bring(top, old, new)
+    assert_landed(top)
+
+
+def test_a_link_to_elsewhere_is_not_followed(top: Path) -> None:
+    outside = write(top.parent / "outside/new file", "outside").parent
+    (top / "fresh").symlink_to(outside)
+    assert obstacle(top, *ends(top)) == "files that git does not track are in the way: fresh"
+    (top / "fresh").unlink()
+    (top / "added.o").symlink_to("dangling")
+    assert obstacle(top, *ends(top)).endswith("added.o")
+
+
+def test_files_elsewhere_are_left_alone(top: Path) -> None:
+    write(top / "fresh/mine", "mine")
+    write(top / "file.o", "ignored")
+    land(top)
+    assert (top / "fresh/mine").read_text() == "mine" and (top / "file.o").read_text() == "ignored"
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_files_hidden_from_status_are_not_overwritten(top: Path, flag: str) -> None:
+    sh(top, "update-index", flag, "edit")
+    write(top / "edit", "local settings")
+    assert sh(top, "status", "--porcelain") == ""
+    assert "edit" in obstacle(top, *ends(top))
+    old, new = ends(top)
+    sh(top, "update-ref", "refs/heads/main", new, old)
+    with pytest.raises(Refused, match="edit"):
+        checkout.bring(top, old, new)
+    assert (top / "edit").read_text() == "local settings"
+
+
+def test_a_sparse_checkout_stays_sparse(top: Path) -> None:
+    sh(top, "sparse-checkout", "set", "--no-cone", "/same", "/dir", "/edit")
+    land(top)
+    assert sh(top, "status", "--porcelain") == ""
+    assert sorted(picture(top)) == ["dir", "edit", "same"]
+
+
+@pytest.mark.parametrize("command", ["merge", "rebase", "cherry-pick", "revert", "bisect"])
+def test_an_operation_in_progress_is_an_obstacle(top: Path, command: str) -> None:
+    old, new = ends(top)
+    if command == "bisect":
+        sh(top, "bisect", "start")
+    else:
+        write(top / "edit", "ours\n")
+        sh(top, "commit", "-qam", "ours")
+        target = {"revert": "main~1", "rebase": "next"}.get(command, "next")
+        if command == "revert":
+            write(top / "edit", "again\n")
+            sh(top, "commit", "-qam", "again")
+        subprocess.run(["git", command, target], cwd=top, check=False, capture_output=True)
+    assert obstacle(top, old, new) == f"a {command} is in progress"
+
+
+def test_git_at_work_there_is_waited_for(top: Path) -> None:
+    lock = top / ".git/index.lock"
+    lock.touch()
+    assert "git is at work there" in obstacle(top, *ends(top))
+    with pytest.raises(Conflict, match="git is at work"):
+        checkout.bring(top, *ends(top))
+    assert lock.exists()
+
+
+def test_an_edit_in_the_same_second_is_not_missed(top: Path) -> None:
+    for number in range(10):
+        write(top / "edit", f"{number}\n")
+        sh(top, "commit", "-qam", "again")
+        write(top / "edit", f"{9 - number}\n")
+        assert "edit" in checkout.obstacle(top, *ends(top))
+
+
+def test_the_branch_moves_while_the_index_is_locked(top: Path) -> None:
+    old, new = ends(top)
+    seen = []
+
+    def move() -> None:
+        done = subprocess.run(["git", "commit", "-qam", "x"], cwd=top, check=False, capture_output=True)
+        seen.append(done.returncode)
+        assert checkout.obstacle(top, old, new) == "it is being updated by another process"
+        with pytest.raises(Conflict, match="another process"):
+            checkout.bring(top, old, new)
+        sh(top, "update-ref", "refs/heads/main", new, old)
+
+    checkout.bring(top, old, new, move=move)
+    assert seen == [128]
+    assert_landed(top)
+
+
+def test_a_move_that_fails_changes_nothing(top: Path) -> None:
+    before = picture(top)
+
+    def move() -> None:
+        raise Conflict("moved")
+
+    with pytest.raises(Conflict):
+        checkout.bring(top, *ends(top), move=move)
+    assert picture(top) == before and sh(top, "status", "--porcelain") == ""
+
+
+def test_nothing_in_the_way_means_no_move(top: Path) -> None:
+    write(top / "edit", "mine")
+    with pytest.raises(Refused):
+        checkout.bring(top, *ends(top), move=lambda: pytest.fail("moved"))
+
+
+def test_unrelated_work_that_was_begun_meanwhile_stays(top: Path) -> None:
+    old, new = ends(top)
+    sh(top, "update-ref", "refs/heads/main", new, old)
+    write(top / "same", "mine")
+    write(top / "staged", "mine")
+    sh(top, "add", "staged")
+    checkout.bring(top, old, new)
+    assert sh(top, "status", "--porcelain").split("\n") == ["M same", "A  staged"]
+
+
+STATES = ("old", "new", "missing", "empty", "part", "mine")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_half_done_work_is_finished_and_foreign_bytes_stay(top: Path, seed: int) -> None:
+    """Any mixture that a killed run can leave is finished; a byte of the owner's stops it."""
+    chance = random.Random(seed)
+    old, new = ends(top)
+    sh(top, "update-ref", "refs/heads/main", new, old)
+    mine = []
+    for path in ("edit", HOSTILE, "gone", "fresh/new file", "added.o", "mode"):
+        state = chance.choice(STATES if seed % 2 else STATES[:-1])
+        target = "" if path == "gone" else sh(top, "show", f"{new}:{path}") + "\n"
+        if state in ("missing", "new") and path == "gone":
+            (top / path).unlink()
+        elif state == "missing" or (state in ("old", "empty", "part") and path == "mode"):
+            (top / path).unlink(missing_ok=True)
+        elif state == "new":
+            write(top / path, target).chmod(0o755 if path == "mode" else 0o644)
+        elif state in ("empty", "part") and path != "gone":
+            write(top / path, target[: 3 if state == "part" else 0])
+        elif state == "mine":
+            write(top / path, "mine")
+            mine.append(path)
+    if chance.random() < 0.5:
+        (top / "dir/one").unlink()
+    if chance.random() < 0.5:
+        (top / "file").unlink()
+        (top / "file").mkdir()
+    if mine:
+        with pytest.raises(Refused):
+            checkout.bring(top, old, new)
+        assert all((top / path).read_text() == "mine" for path in mine)
+        sh(top, "reset", "-q", "--hard")
+    else:
+        checkout.bring(top, old, new)
+        assert_landed(top)
+
+
+BRING = """
+import sys
+from pathlib import Path
+from coord.git import checkout
+checkout.bring(Path(sys.argv[1]), *sys.argv[2:])
+"""
+
+
+@pytest.fixture
+def big(top: Path) -> Path:
+    for number in range(900):
+        write(top / f"d{number % 40}/f{number}", f"{number}\n" * 50)
+    sh(top, "add", "-A")
+    sh(top, "commit", "-q", "-m", "old")
+    sh(top, "checkout", "-q", "-B", "next")
+    for number in range(0, 900, 3):
+        write(top / f"d{number % 40}/f{number}", f"{number}\n" * 90)
+        (top / f"d{(number + 1) % 40}/f{number + 1}").unlink()
+        write(top / f"new{number % 20}/f{number}", f"new {number}\n" * 2000)
+    sh(top, "rm", "-q", "dir/one")
+    write(top / "edit", "edit\nnew\n")
+    sh(top, "rm", "-rq", "dir")
+    write(top / "dir", "a file now\n")
+    sh(top, "add", "-A")
+    sh(top, "commit", "-q", "-m", "new")
+    sh(top, "checkout", "-q", "main")
+    return top
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and the git it runs, as a crash of the machine would."""
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    process.kill()
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+def test_killed_at_random_moments_it_is_finished_by_the_next_call(big: Path) -> None:
+    seed = int(os.environ.get("COORD_TEST_SEED", "0")) or random.randrange(1, 1 << 32)
+    print(f"replay with COORD_TEST_SEED={seed}")
+    chance = random.Random(seed)
+    old, new = ends(big)
+    sh(big, "update-ref", "refs/heads/main", new, old)
+    cut_short = 0
+    for _ in range(12):
+        with start(big, old, new) as process:
+            deadline = time.monotonic() + chance.uniform(0.0, 0.15)
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.001)
+            kill(process)
+        while "another process" in indexlock.busy(big / ".git"):
+            time.sleep(0.001)
+        if (big / ".git/index.lock").exists():
+            cut_short += 1
+            continue
+        assert_landed(big)
+        sh(big, "reset", "-q", "--hard", old)
+        sh(big, "update-ref", "refs/heads/main", new)
+    print(f"cut short {cut_short} times")
+    checkout.bring(big, old, new)
+    assert_landed(big)
+    assert cut_short
+
+
+def start(big: Path, old: str, new: str) -> subprocess.Popen[bytes]:
+    """Start bringing the checkout along in another process, and wait until it is at work or done."""
+    process = subprocess.Popen([sys.executable, "-c", BRING, str(big), old, new])
+    while process.poll() is None and "another process" not in indexlock.busy(big / ".git"):
+        time.sleep(0.001)
+    return process
+
+
+def test_only_its_caller_killed_git_itself_goes_on(big: Path) -> None:
+    old, new = ends(big)
+    sh(big, "update-ref", "refs/heads/main", new, old)
+    with start(big, old, new) as process:
+        process.kill()
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            checkout.bring(big, old, new)
+            break
+        except Conflict:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    assert_landed(big)
+
+
+def test_standing_on_names_every_worktree_of_a_branch(top: Path) -> None:
+    tree = top.parent / "tree"
+    sh(top, "worktree", "add", "-q", "-b", "work", str(tree))
+    assert [one.path for one in checkout.standing_on(Git(top), "main")] == [top]
+    assert [one.path for one in checkout.standing_on(Git(top), "work")] == [tree]
+    assert checkout.standing_on(Git(top), "next") == ()
+    write(tree / "edit", "theirs\n")
+    sh(tree, "commit", "-qam", "theirs")
+    subprocess.run(["git", "rebase", "next"], cwd=tree, check=False, capture_output=True)
+    assert [one.branch for one in checkout.standing_on(Git(top), "work")] == [""]
+
+
+def test_a_hostile_environment_changes_nothing(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = ends(top)
+    with monkeypatch.context() as hostile:
+        hostile.setenv("GIT_DIR", "/nonsense")
+        hostile.setenv("GIT_INDEX_FILE", "/nonsense")
+        assert checkout.obstacle(top, old, new) == ""
+        checkout.bring(top, old, new)
+    sh(top, "update-ref", "refs/heads/main", new)
+    assert_landed(top)
