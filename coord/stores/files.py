@@ -38,7 +38,7 @@ class FileStore:
         self._home = home
         self._stage = private / "tmp"
         self._guards = private / "guards"
-        self._bells = Bells(private / "bells")
+        self.bells = Bells(private / "bells")
 
     def get(self, key: str) -> Stored | None:
         """Return what KEY holds now, whole, or None; a link, pipe or folder in its place holds nothing.
@@ -105,11 +105,11 @@ class FileStore:
                     with suppress(OSError):
                         temporary.unlink()
         for name in dict.fromkeys(name for change in changes for name in _rung_by(change.key)):
-            self._bells.ring(name)
+            self.bells.ring(name)
 
     def watch(self, prefix: str) -> AbstractContextManager[Watch]:
         """Subscribe to changes under PREFIX; see Store."""
-        return self._bells.listen(f"keys/{prefix}" if prefix else "keys")
+        return self.bells.listen(f"keys/{prefix}" if prefix else "keys")
 
     def exclusive(self, name: str, *, timeout: float | None = None) -> AbstractContextManager[Guard]:
         """Enter the critical section NAME; see Store."""
@@ -120,16 +120,9 @@ class FileStore:
 
     def sweep(self) -> int:
         """Remove the temporary files of processes that are proven dead; return how many."""
-        removed = 0
-        for top in (self._stage, *(self._home / folder for folder in FOLDERS)):
-            for _, _, names, folder in os.fwalk(top):
-                for name in names:
-                    owner = _owner_of(name)
-                    if owner is not None and oslock.is_alive(owner) is False:
-                        with suppress(FileNotFoundError):
-                            os.unlink(name, dir_fd=folder)
-                            removed += 1
-        return removed
+        tops = (self._stage, *(self._home / folder for folder in FOLDERS))
+        with durable.faults(f"sweep {self._stage}"):
+            return sum(_sweep(top) for top in tops if top.is_dir())
 
     def _prepare(self, change: Change, temporary: Path | None, made: _Made) -> None:
         *parents, name = parts_of(change.key)
@@ -216,6 +209,18 @@ def _write_beside(folder: int, name: str, data: bytes) -> None:
 def _temporary_name() -> str:
     me = oslock.me()
     return f"{me.pid}~{me.started_at}~{quote(me.boot, safe='')}~{secrets.token_hex(8)}"
+
+
+def _sweep(top: Path) -> int:
+    removed = 0
+    for _, _, names, folder in os.fwalk(top):
+        for name in names:
+            owner = _owner_of(name)
+            if owner is not None and oslock.is_alive(owner) is False:
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+                    removed += 1
+    return removed
 
 
 def _owner_of(temporary: str) -> Process | None:
