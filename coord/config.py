@@ -4,9 +4,9 @@ To add a key, add a field annotated with a `Key`; reading, refusing, suggesting 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +47,14 @@ class Agent:
     def words(self) -> tuple[str, ...]:
         """The part of the domain that names subjects."""
         return tuple(entry for entry in self.domain if not checks.is_glob(entry))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Agents that are written to together, as `@name`."""
+
+    name: str
+    members: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +126,9 @@ class Watch:
 class Config:
     """Everything `.coord.yaml` says."""
 
-    agents: Mapping[str, Agent] = field(default_factory=dict)
+    agents: tuple[Agent, ...] = ()
     coordinator: Annotated[str, Key("gets what others leave unread: an agent, or owner", fresh=True)] = mailboxes.OWNER
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: tuple[Group, ...] = ()
     worktrees: Annotated[Worktrees, Key("where each agent works")] = Worktrees()
     leases: Annotated[Leases, Key("how long a claim on files lasts")] = Leases()
     mail: Annotated[Mail, Key("what becomes of mail")] = Mail()
@@ -131,7 +139,7 @@ class Config:
     @property
     def names(self) -> tuple[str, ...]:
         """The agents' names, in the order of the file."""
-        return tuple(self.agents)
+        return tuple(agent.name for agent in self.agents)
 
     def agent(self, name: str) -> Agent:
         """Return the agent NAME.
@@ -139,8 +147,9 @@ class Config:
         Raises:
             UnknownAgent: there is none of that name; the hint has the nearest.
         """
-        if name in self.agents:
-            return self.agents[name]
+        for agent in self.agents:
+            if agent.name == name:
+                return agent
         hint = did_you_mean(name, self.names) or "Name the agents in .coord.yaml."
         raise UnknownAgent(f"no agent is named {shown(name)}", hint=hint, name=name)
 
@@ -150,9 +159,11 @@ class Config:
         Raises:
             UnknownAgent: there is no such group; the hint has the nearest.
         """
-        if name in self.groups:
-            return self.groups[name]
-        raise UnknownAgent(f"no group is named {shown(name)}", hint=did_you_mean(name, self.groups), name=name)
+        for group in self.groups:
+            if group.name == name:
+                return group.members
+        known = [group.name for group in self.groups]
+        raise UnknownAgent(f"no group is named {shown(name)}", hint=did_you_mean(name, known), name=name)
 
 
 DEFAULT = Config()
@@ -232,9 +243,9 @@ def _names(node: Node | None) -> tuple[str, ...]:
     return ()
 
 
-def _agents(node: Node, faults: Faults) -> dict[str, Agent]:
+def _agents(node: Node, faults: Faults) -> tuple[Agent, ...]:
     if isinstance(node, Fields):
-        return {name: _agent(name, body, node.key_lines[name], faults) for name, body in node.items.items()}
+        return tuple(_agent(name, body, node.key_lines[name], faults) for name, body in node.items.items())
     first: dict[str, int] = {}
     for name, line in entries(node):
         with faults.noted(line, _path("agents", name)):
@@ -242,7 +253,7 @@ def _agents(node: Node, faults: Faults) -> dict[str, Agent]:
             if name in first:
                 raise Usage(f"is named twice, first on line {first[name]}")
         first.setdefault(name, line)
-    return {name: Agent(name=name) for name in first}
+    return tuple(Agent(name=name) for name in first)
 
 
 def _agent(name: str, body: Node, line: int, faults: Faults) -> Agent:
@@ -258,10 +269,10 @@ def _coordinator(name: str, names: Sequence[str]) -> str:
     return name
 
 
-def _groups(node: Node, names: Sequence[str], faults: Faults) -> dict[str, tuple[str, ...]]:
+def _groups(node: Node, names: Sequence[str], faults: Faults) -> tuple[Group, ...]:
     if not isinstance(node, Fields):
         raise Usage("must be a mapping from a name to a list of agents", hint="Write it like web: [backend, mobile].")
-    groups: dict[str, tuple[str, ...]] = {}
+    groups = []
     for name, body in node.items.items():
         with faults.noted(node.key_lines[name], _path("groups", name)):
             checks.agent_name(name)
@@ -271,8 +282,8 @@ def _groups(node: Node, names: Sequence[str], faults: Faults) -> dict[str, tuple
             for member, line in members.items():
                 if member not in names:
                     faults.add(line, f"groups.{name}: no agent is named {shown(member)}", did_you_mean(member, names))
-            groups[name] = tuple(members)
-    return groups
+            groups.append(Group(name, tuple(members)))
+    return tuple(groups)
 
 
 def _path(section: str, name: str) -> str:

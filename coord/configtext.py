@@ -39,8 +39,8 @@ def _agents(config: Config, *, every: bool) -> Iterator[str]:
         yield from (f"# {line}" for line in _agent(Agent(name="backend"), commented=True, every=every))
         return
     yield "agents:"
-    for agent in config.agents.values():
-        first = agent.name == config.names[0]
+    for agent in config.agents:
+        first = agent is config.agents[0]
         yield from _agent(agent, commented=first, every=every and first)
 
 
@@ -56,8 +56,8 @@ def _groups(config: Config) -> Iterator[str]:
     else:
         yield "# groups:"
         yield f"#   web: [{', '.join(config.names[:2] or ('backend', 'mobile'))}]"
-    for name, members in config.groups.items():
-        yield f"  {_line(name, members)}"
+    for group in config.groups:
+        yield f"  {_line(group.name, group.members)}"
 
 
 def _section(section: Section, indent: str, *, every: bool, commented: bool = True) -> Iterator[str]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from coord import config, configtext
 from coord import configchecks as checks
-from coord.config import DEFAULT, Agent, Checkpoints, Config, Leases, Mail, Merge, UnreadAge, Watch, Worktrees
+from coord.config import DEFAULT, Agent, Checkpoints, Config, Group, Leases, Mail, Merge, UnreadAge, Watch, Worktrees
 from coord.configfile import keys_of
 from coord.model import keys
 from coord.model.errors import ConfigError, NotFound, Unavailable, UnknownAgent
@@ -31,10 +31,6 @@ SPECIALISTS = [
     "don-kb",
 ]
 FUZZ = settings(deadline=None, derandomize=False, print_blob=True, max_examples=200)
-
-
-def named(*agents: Agent) -> dict[str, Agent]:
-    return {agent.name: agent for agent in agents}
 
 
 def refusal(text: str) -> ConfigError:
@@ -84,9 +80,9 @@ watch: {scan_every: 500ms}
         description="knows the sheets: all of them",
     )
     assert config.parse(text, "x") == Config(
-        agents=named(backend, Agent(name="mobile")),
+        agents=(backend, Agent(name="mobile")),
         coordinator="backend",
-        groups={"web": ("backend", "mobile"), "solo": ("mobile",)},
+        groups=(Group("web", ("backend", "mobile")), Group("solo", ("mobile",))),
         worktrees=Worktrees(path="/srv/{name}", branch="work/{name}/main"),
         leases=Leases(ttl=timedelta(minutes=90), max=timedelta(days=2)),
         mail=Mail(
@@ -251,7 +247,7 @@ def test_load_reads_a_file(tmp_path: Path) -> None:
         config.load(path)
     assert "coord init" in missing.value.hint
     path.write_bytes("\ufeffagents: [a]\r\ncoordinator: a\r\n".encode())
-    assert config.load(path) == Config(agents=named(Agent(name="a")), coordinator="a")
+    assert config.load(path) == Config(agents=(Agent(name="a"),), coordinator="a")
     path.write_bytes(b"agents: [a]\nleases: {ttl: x}\n")
     with pytest.raises(ConfigError) as wrong:
         config.load(path)
@@ -267,7 +263,7 @@ def test_load_reads_a_file(tmp_path: Path) -> None:
 
 
 def test_a_new_file_is_short_and_is_read_back() -> None:
-    new = Config(agents=named(Agent(name="a"), Agent(name="b", role="Second")))
+    new = Config(agents=(Agent(name="a"), Agent(name="b", role="Second")))
     text = configtext.render(new)
     assert config.parse(text, "x") == new
     assert text.count("\n") < 25
@@ -280,7 +276,7 @@ def test_the_example_has_every_key_with_its_explanation() -> None:
     example = config.load(EXAMPLE)
     assert text == configtext.render(example, every=True)
     assert example.names == ("pm-architect", *SPECIALISTS)
-    assert dataclasses.replace(example, agents={}, groups={}, coordinator="owner") == DEFAULT
+    assert dataclasses.replace(example, agents=(), groups=(), coordinator="owner") == DEFAULT
     assert example.coordinator == "pm-architect"
     for section in (Agent, Worktrees, Leases, UnreadAge, Mail, Merge, Checkpoints, Watch, Config):
         for name, (key, _) in keys_of(section).items():
@@ -310,12 +306,12 @@ def configs(draw: st.DrawFn) -> Config:
     there = draw(agents)
     known = [agent.name for agent in there]
     members = st.lists(st.sampled_from(known), min_size=1, unique=True).map(tuple) if known else st.nothing()
-    groups = st.dictionaries(names, members, max_size=2)
+    groups = st.lists(st.builds(Group, names, members), max_size=2, unique_by=lambda group: group.name).map(tuple)
     ages = st.builds(UnreadAge, low=seconds, normal=seconds, high=seconds, urgent=seconds)
     return Config(
-        agents=named(*there),
+        agents=tuple(there),
         coordinator=draw(st.sampled_from([*known, "owner"])),
-        groups=draw(groups) if known else {},
+        groups=draw(groups) if known else (),
         worktrees=Worktrees(path=draw(names) + "/{name}", branch=draw(names) + "{name}"),
         leases=Leases(ttl=draw(exact), max=timedelta(days=draw(st.integers(1, 30)))),
         mail=Mail(read_retention=draw(seconds), unread_age=draw(ages)),

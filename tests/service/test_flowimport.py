@@ -26,8 +26,8 @@ def test_the_seed_becomes_the_example() -> None:
     assert imported.config.names == example.names
     assert imported.config.coordinator == example.coordinator == "pm-architect"
     assert imported.config.leases == Leases(ttl=timedelta(minutes=30))
-    assert imported.config.agents["don-kb"].globs == ("docs/**",)
-    assert imported.config.agents["don-kb"].words == ("knowledge",)
+    assert imported.config.agent("don-kb").globs == ("docs/**",)
+    assert imported.config.agent("don-kb").words == ("knowledge",)
     assert config.parse(configtext.render(imported.config), "x") == imported.config
 
 
@@ -60,7 +60,7 @@ def test_names_are_made_valid_and_distinct() -> None:
 
 def test_queen_and_workers_may_stand_inside_the_swarm() -> None:
     imported = flowimport.from_flow("swarm:\n  queen: {name: boss}\n  workers: [{name: a, domain: x}]\n", "f")
-    assert imported.config.agents == {"boss": Agent(name="boss"), "a": Agent(name="a", domain=("x",))}
+    assert imported.config.agents == (Agent(name="boss"), Agent(name="a", domain=("x",)))
     assert imported.notes == ()
 
 
