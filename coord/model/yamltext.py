@@ -107,9 +107,7 @@ def read(text: str, *, first_line: int = 1, limit: int = LIMIT, depth: int = DEP
     try:
         return _build(yaml.parse(text, Loader=_LOADER), first_line, depth)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        reason = f"not YAML: {error.problem or error.context}"
-        raise bad(first_line + (mark.line if mark else 0), reason) from None
+        raise _not_yaml(error, first_line) from None
     except yaml.YAMLError as error:
         raise bad(first_line, f"not YAML: {error}".splitlines()[0]) from None
 
@@ -146,6 +144,15 @@ def _build(events: Iterable[Any], first_line: int, depth: int) -> Node | None:
         else:
             root = node
     return root
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, first_line: int) -> BadRecord:
+    """Name the line where the fault was seen; the fact `began` is where the thing that is wrong starts."""
+    seen = error.problem_mark or error.context_mark
+    began = error.context_mark or seen
+    line, start = (first_line + (mark.line if mark else 0) for mark in (seen, began))
+    reason = f"not YAML: {error.problem or error.context}"
+    return BadRecord(f"line {line}: {reason}", line=line, reason=reason, began=start)
 
 
 def _fancy(event: Any, line: int) -> BadRecord:
