@@ -21,6 +21,7 @@ from typing import IO
 import git
 
 from coord.model.errors import NotFound, Refused, Unavailable, Usage
+from coord.model.untrusted import clean_text
 
 OLDEST = (2, 38, 0)
 _LIMIT = 120.0
@@ -40,7 +41,7 @@ _SETTINGS = {
 }
 _UNUSUAL = re.compile(r"\bworktree\s*=", re.IGNORECASE)
 _BARE = re.compile(r"\bbare\s*=\s*(?:true|yes|on|1)\b", re.IGNORECASE)
-_CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_LOOSE = re.compile(rb"([0-9a-f]{40,64})\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _bare(common: Path) -> Refused:
 
 def clean(words: str) -> str:
     """Return git's words without anything a terminal would obey."""
-    return _CONTROL.sub(" ", words).strip()
+    return clean_text(words).strip()
 
 
 class Git:
@@ -223,6 +224,16 @@ class Git:
         """Return the commit REF names, or None."""
         found = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", check=False)
         return found.out.decode().strip() or None
+
+    def peek(self, common: Path, ref: str) -> str | None:
+        """Return what `tip` would, from the files of COMMON where they say it; else git is asked."""
+        try:
+            found = _LOOSE.fullmatch((common / ref).read_bytes())
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            packed = common / "packed-refs"
+            lines = packed.read_bytes() if packed.exists() else b""
+            found = re.search(rb"^([0-9a-f]{40,64}) %s$" % re.escape(ref.encode()), lines, re.MULTILINE)
+        return found[1].decode() if found else self.tip(ref)
 
     def setting(self, name: str) -> str:
         """Return what git's configuration says for NAME, or an empty text."""

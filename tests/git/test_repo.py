@@ -109,6 +109,19 @@ def test_tip_text_and_setting(top: Path) -> None:
     assert git.setting("no.such") == ""
 
 
+def test_peek_says_what_tip_says(top: Path) -> None:
+    git, common = repo.Git(top), top / ".git"
+    refs = ("refs/heads/main", "refs/heads/a/b", "refs/heads/none", "refs/heads/main/deeper", "refs/heads", "HEAD")
+    sh(top, "branch", "a/b")
+    for prepare in ((), ("pack-refs", "--all"), ("commit", "-q", "--allow-empty", "-m", "x")):
+        if prepare:
+            sh(top, *prepare)
+        assert [git.peek(common, ref) for ref in refs] == [git.tip(ref) for ref in refs]
+    (common / "refs/heads/main").write_text("")
+    sh(top, "symbolic-ref", "refs/heads/alias", "refs/heads/a/b")
+    assert git.peek(common, "refs/heads/alias") == git.tip("refs/heads/a/b")
+
+
 def test_version_is_known_and_new_enough() -> None:
     assert repo.version() >= repo.OLDEST
     repo.require()
@@ -145,7 +158,7 @@ def test_failure_names_the_command_and_cannot_write_to_a_terminal(top: Path) -> 
     assert "git rev-parse" in caught.value.message
     assert "\x1b" not in caught.value.message
     assert "\x07" not in caught.value.message
-    assert repo.clean("a\x1b[31mb\x9bc\x7f") == "a b c"
+    assert repo.clean(" a\x1b[31mb\x07c\x7f\nd ") == "abc\nd"
     assert repo.Git(top).run("rev-parse", "--verify", "none", check=False).status == 128
 
 

@@ -1,0 +1,169 @@
+"""The ledger as a reader sees it: commits as entries, the records of a commit, their contents.
+
+Commits that coord did not make are entries too. Nothing in a message or a path can be
+mistaken for something else: fields are counted and end with a zero byte.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import IO, Literal
+
+from coord.git.ledger import REF
+from coord.git.repo import Git, clean
+from coord.model import trailers
+from coord.model.errors import Corrupt
+
+Op = Literal["A", "M", "D"]
+OUTSIDE = "git"
+_HEAD = "--format=tformat:%H%x00%at%x00%ct%x00%an <%ae>%x00%B"
+_FIELDS = 5
+_CHUNK = 1 << 16
+_FILE = "100"  # the mode of a regular file begins so; links and submodules are no records
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit of the ledger.
+
+    Commits by others have no kind and no id; their agent is `git` and the fact `Author` says who.
+    `changes` are (operation, key, blob); a removal names the blob that was removed.
+    """
+
+    commit: str
+    at: datetime
+    committed_at: datetime
+    agent: str
+    kind: str
+    id: str
+    subject: str
+    cause: tuple[str, ...]
+    facts: Mapping[str, str]
+    changes: tuple[tuple[Op, str, str], ...]
+
+
+def entries(
+    git: Git,
+    *,
+    since: str | None = None,
+    until: str = REF,
+    newest_first: bool = False,
+    limit: int | None = None,
+    with_changes: bool = True,
+) -> Iterator[Entry]:
+    """Yield the commits after SINCE up to UNTIL, read as they come from one git.
+
+    A ledger that has not begun has none. LIMIT counts from the end at which the reading
+    begins. A merge made by hand shows what it brought against its first parent.
+    """
+    if git.tip(until) is None:
+        return
+    order = () if newest_first else ("--reverse", "--topo-order")
+    shown = (
+        ("--raw", "--no-abbrev", "--no-renames", "--root", "--diff-merges=first-parent") if with_changes else ("-s",)
+    )
+    span = until if since is None else f"{since}..{until}"
+    arguments = ("log", "-z", "--encoding=UTF-8", _HEAD, *order, *shown, "--end-of-options", span, "--")
+    with git.stream(*arguments) as out:
+        yield from islice(_entries(_tokens(out)), limit)
+
+
+def tree(git: Git, commit: str) -> dict[str, str]:
+    """Return the blob of every file in COMMIT by its key."""
+    listing = git.run("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit).out
+    found: dict[str, str] = {}
+    for line in listing.split(b"\0")[:-1]:
+        about, _, path = line.partition(b"\t")
+        mode, _, blob = about.decode().split(" ")
+        if mode.startswith(_FILE):
+            found[os.fsdecode(path)] = blob
+    return found
+
+
+def blobs(git: Git, shas: Iterable[str]) -> Iterator[bytes]:
+    """Yield the contents of SHAS, in order.
+
+    Raises:
+        Corrupt: the repository does not have one of them.
+    """
+    wanted = list(shas)
+    with git.stream("cat-file", "--batch", "--buffer", stdin="".join(f"{sha}\n" for sha in wanted).encode()) as out:
+        for sha in wanted:
+            words = out.readline().split()
+            if len(words) != 3:
+                raise Corrupt(f"the object {sha} is missing from {git.cwd}", hint="run `git fsck` and `coord doctor`")
+            yield out.read(int(words[2]))
+            out.read(1)
+
+
+def ids_in(git: Git, base: str | None, tip: str) -> set[str]:
+    """Return the ids of the events in BASE..TIP; of all up to TIP, when BASE is no ancestor of it."""
+    if base is not None and not is_ancestor(git, base, tip):
+        base = None
+    return {
+        entry.id for entry in entries(git, since=base, until=tip, newest_first=True, with_changes=False) if entry.id
+    }
+
+
+def is_ancestor(git: Git, base: str, tip: str) -> bool:
+    """Tell whether BASE is TIP or a commit before it; an unknown commit is not."""
+    return git.run("merge-base", "--is-ancestor", base, tip, check=False).status == 0
+
+
+def at_time(git: Git, when: datetime, *, ref: str = REF) -> str | None:
+    """Return the ledger's last commit whose event had happened by WHEN, or None."""
+    for entry in entries(git, until=ref, newest_first=True, with_changes=False):
+        if entry.at <= when:
+            return entry.commit
+    return None
+
+
+def blob_id(data: bytes, algorithm: str = "sha1") -> str:
+    """Return the name git gives to DATA; ALGORITHM is the repository's object format."""
+    return hashlib.new(algorithm, b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
+
+
+def _tokens(out: IO[bytes]) -> Iterator[bytes]:
+    rest = b""
+    while chunk := out.read(_CHUNK):
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from whole
+
+
+def _entries(tokens: Iterator[bytes]) -> Iterator[Entry]:
+    head = list(islice(tokens, _FIELDS))
+    while len(head) == _FIELDS:
+        changes: list[tuple[Op, str, str]] = []
+        after: list[bytes] = []
+        for token in tokens:
+            about = token.removeprefix(b"\n")
+            if not about.startswith(b":"):
+                after = [token]
+                break
+            changes += _change(about.decode(), os.fsdecode(next(tokens)))
+        yield _entry(head, tuple(changes))
+        head = [*after, *islice(tokens, _FIELDS - 1)] if after else []
+
+
+def _change(about: str, key: str) -> Iterator[tuple[Op, str, str]]:
+    """Read `:<old mode> <new mode> <old blob> <new blob> <letter>` as what became of a regular file."""
+    before, now, old, new, _ = about[1:].split(" ")
+    if now.startswith(_FILE):
+        yield ("M" if before.startswith(_FILE) else "A"), key, new
+    elif before.startswith(_FILE):
+        yield "D", key, old
+
+
+def _entry(head: list[bytes], changes: tuple[tuple[Op, str, str], ...]) -> Entry:
+    commit, at, committed_at, author, message = (field.decode(errors="replace") for field in head)
+    times = datetime.fromtimestamp(int(at or 0), UTC), datetime.fromtimestamp(int(committed_at or 0), UTC)
+    parsed = trailers.parse(message)
+    if parsed is None:
+        subject = clean(message.strip().partition("\n")[0])
+        return Entry(commit, *times, OUTSIDE, "", "", subject, (), {"Author": clean(author)}, changes)
+    return Entry(
+        commit, *times, parsed.agent, parsed.kind, parsed.id, parsed.subject, parsed.cause, parsed.facts, changes
+    )

@@ -1,0 +1,173 @@
+"""The ledger as a writer sees it: events become commits on a branch of its own, never through an index."""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from coord.git import repo, stale
+from coord.git.repo import Done, Git
+from coord.model import trailers
+from coord.model.errors import CoordError, LedgerMoved, Refused
+from coord.model.records import Event
+
+REF = "refs/heads/coord/ledger"
+_ATTEMPTS = 3  # `git gc --prune=now` deletes the pack that is being written
+_COMMITTER = ("coord", "coord@coord.local")
+_SETTINGS = {
+    "fastimport.unpackLimit": "0",  # one pack for each batch, never loose objects
+    "core.fsync": "all",  # pack, index of the pack and the loose ref: git 2.36 and newer
+    "core.filesRefLockTimeout": "1000",  # milliseconds; other gits hold the ref for microseconds
+}
+# What git itself would refuse to check out, or what `git fsck --strict` complains of, on any file system.
+_IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_RESERVED_BY_GIT = re.compile(r"\.git.*|gi[0-9a-z]{0,6}~\d+", re.DOTALL)
+
+
+class Ledger:
+    """The branch that holds one commit for each event."""
+
+    def __init__(self, git: Git, ref: str = REF) -> None:
+        self.ref = ref
+        self._git = git
+        self._common = repo.find(git.cwd).common
+
+    def tip(self) -> str | None:
+        """Return the newest commit, or None before the first."""
+        return self._git.peek(self._common, self.ref)
+
+    def append(self, events: Sequence[Event], *, parent: str | None, now: datetime) -> str:
+        """Add a commit for each of EVENTS on top of PARENT and return the new tip, when all is durable.
+
+        All are added or none. The caller holds the ledger's guard: only then is a lock file that
+        a killed git left on the branch taken away, and only then nothing is lost beside
+        `git gc --prune=now` or a storm of `git pack-refs`. Git's own comparison guards against
+        commits from outside. About a thousand events is a good batch.
+
+        Raises:
+            LedgerMoved: the branch is no longer at PARENT.
+            Refused: a key cannot be a path in git.
+            Unavailable: git could not write, or another process keeps the branch locked.
+        """
+        if not events:
+            raise ValueError("append needs at least one event")
+        new = self._write(events, parent, int(now.timestamp()))
+        self._settle()
+        return new
+
+    def _write(self, events: Sequence[Event], parent: str | None, now: int, *, attempts: int = _ATTEMPTS) -> str:
+        # Asked before as well as by git: git would accept a branch that was set back to an ancestor.
+        if self.tip() != parent:
+            raise _moved(parent)
+        done = self._import(b"".join(_stream(events, self.ref, parent, now)))
+        new = done.out.decode().strip()
+        if done.status == 0 or (new and self.tip() == new):
+            return new
+        if self.tip() != parent:
+            raise _moved(parent)
+        if attempts == 1:
+            raise self._failure(done)
+        stale.remove(self._common / f"{self.ref}.lock")
+        # A second later the pack has another name: a git that died halfway left its mark on the first one.
+        return self._write(events, parent, now + 1, attempts=attempts - 1)
+
+    def _import(self, stream: bytes) -> Done:
+        name, address = _COMMITTER
+        identity = {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": address}  # for the reflog
+        options = ("--done", "--quiet", "--date-format=raw")
+        return self._git.run("fast-import", *options, stdin=stream, check=False, env=identity, config=_SETTINGS)
+
+    def _settle(self) -> None:
+        """Make the new names durable: git fsyncs files, not the folders that name them."""
+        ref = self._common / self.ref
+        missing = [one for one in (self._common / "objects" / "pack", ref.parent, ref.parent.parent) if not _sync(one)]
+        if missing:
+            _sync(self._common / "packed-refs")  # where `git pack-refs` has just moved it
+
+    def _failure(self, done: Done) -> CoordError:
+        for blocker in Path(self.ref).parents:
+            name = blocker.as_posix()
+            if name.startswith("refs/heads/") and self._git.tip(name):
+                branch = name.removeprefix("refs/heads/")
+                return Refused(
+                    f"a branch named {branch} stands in the way of the ledger's branch {self.ref}",
+                    hint=f"rename it: git branch -m {branch} <new name>",
+                )
+        return self._git.failure(["fast-import"], done)
+
+
+def _stream(events: Sequence[Event], ref: str, parent: str | None, now: int) -> Iterator[bytes]:
+    """Yield what `git fast-import` reads: equal contents once, then the commits, then the question for the tip."""
+    marks: dict[bytes, int] = {}
+    for event in events:
+        for change in event.changes:
+            if change.data is not None and change.data not in marks:
+                marks[change.data] = mark = len(marks) + 1
+                yield b"blob\nmark :%d\n" % mark + _data(change.data)
+    last = len(marks) + len(events)
+    for number, event in enumerate(events, len(marks) + 1):
+        yield b"commit %s\nmark :%d\n" % (ref.encode(), number)
+        yield _identity(b"author", trailers.author(event.agent), int(event.at.timestamp()))
+        yield _identity(b"committer", _COMMITTER, now)
+        yield _data(trailers.message(event).encode(errors="replace"))
+        if parent is not None and number == len(marks) + 1:
+            yield b"from %s\n" % parent.encode()
+        for change in event.changes:
+            path = _path(change.key)
+            yield b"D %s\n" % path if change.data is None else b"M 100644 :%d %s\n" % (marks[change.data], path)
+        yield b"\n"
+    yield b"get-mark :%d\ndone\n" % last
+
+
+def _moved(parent: str | None) -> LedgerMoved:
+    return LedgerMoved(f"the ledger is no longer at {parent or 'its beginning'}", hint="read it again and retry")
+
+
+def _sync(path: Path) -> bool:
+    """Make what PATH holds durable; tell whether it is there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # On macOS fsync stops at the drive's cache; some of its network drives know nothing more.
+        with suppress(OSError):
+            if full := getattr(fcntl, "F_FULLFSYNC", None):
+                fcntl.fcntl(descriptor, full)
+                return True
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _data(content: bytes) -> bytes:
+    return b"data %d\n%s\n" % (len(content), content)
+
+
+def _identity(role: bytes, who: tuple[str, str], seconds: int) -> bytes:
+    name, address = (re.sub(r"[<>\x00-\x1f\x7f]", "", text).encode(errors="replace") for text in who)
+    return b"%s %s <%s> %d +0000\n" % (role, name, address, max(seconds, 0))
+
+
+def fits(key: str) -> bool:
+    """Tell whether git takes KEY as a path, here and on every other file system."""
+    return not any(part in ("", ".", "..") or "\0" in part or _is_gits(part) for part in key.split("/"))
+
+
+def _is_gits(part: str) -> bool:
+    plain = _IGNORED_BY_HFS.sub("", part).lower().partition(":")[0].rstrip(" .")
+    return _RESERVED_BY_GIT.fullmatch(plain) is not None
+
+
+def _path(key: str) -> bytes:
+    """Write a key as fast-import's quoted path, whatever characters it holds."""
+    if not fits(key):
+        raise Refused(f"{key!r} cannot be a path in the ledger", hint="give the file an ordinary name")
+    quoted = (
+        b"%c" % byte if 32 <= byte < 127 and byte not in b'"\\' else b"\\%03o" % byte for byte in os.fsencode(key)
+    )
+    return b'"%s"' % b"".join(quoted)

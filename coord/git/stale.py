@@ -1,0 +1,68 @@
+"""A lock file that a killed git left on a reference.
+
+Git takes `<ref>.lock` with O_EXCL and closes it before it is done, so neither an open
+file nor an OS lock tells who owns it. The proof used: the file stayed the same while we
+watched, and no git is alive that was there before it. Programs with a git of their
+own (an editor's) go unnoticed; they hold a reference for microseconds.
+"""
+
+import time
+from pathlib import Path
+
+import psutil
+
+from coord.model.errors import Unavailable
+
+_WATCH = 1.0
+# A clock that was set forward makes an owner look younger than its lock.
+_SLACK = 10.0
+# Gits that live for days and take no lock on a reference.
+_READERS = frozenset(("cat-file", "fsmonitor--daemon", "credential-cache--daemon", "check-ignore", "check-attr"))
+
+
+def remove(lock: Path, watch: float = _WATCH) -> bool:
+    """Remove LOCK when its owner is dead, and tell whether the reference is free now.
+
+    The caller is the only one that would remove it (it holds the ledger's guard).
+
+    Raises:
+        Unavailable: a git that may own it is alive, or the lock changed hands meanwhile.
+    """
+    first = _look(lock)
+    if first is None:
+        return False
+    time.sleep(watch)
+    now = _look(lock)
+    if now is None:
+        return True
+    if now != first:
+        raise Unavailable(f"{lock} is in use by other gits", hint="try again")
+    owner = _owner(before=min(first[1] / 1e9 + _SLACK, time.time() - watch))
+    if owner is not None:
+        raise Unavailable(
+            f"{lock} may belong to `git {owner[1]}` (process {owner[0]}), which is running",
+            hint=f"wait for it, or end it and remove {lock}",
+        )
+    lock.unlink(missing_ok=True)
+    return True
+
+
+def _look(lock: Path) -> tuple[int, int] | None:
+    try:
+        found = lock.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _owner(before: float) -> tuple[int, str] | None:
+    """Return a git that was started BEFORE and still lives, and what it does."""
+    for process in psutil.process_iter(["pid", "name", "cmdline", "create_time", "status"]):
+        found = process.info
+        name = found["name"] or ""
+        if not (name == "git" or name.startswith("git-")) or found["status"] == psutil.STATUS_ZOMBIE:
+            continue
+        words = (found["cmdline"] or [])[1:]
+        if _READERS.isdisjoint(words) and (found["create_time"] or 0.0) <= before:
+            return found["pid"], " ".join(words)[:60]
+    return None
