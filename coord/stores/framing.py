@@ -45,5 +45,6 @@ def unframe(data: bytes, *, final: bool) -> Framed:
 
 
 def _text_of(line: bytes) -> str | None:
-    crc, _, text = line.partition(b" ")
-    return text.decode("ascii") if text.isascii() and crc == b"%08x" % crc32(text) else None
+    crc, blank, text = line.partition(b" ")
+    whole = blank and text.isascii() and crc == b"%08x" % crc32(text)
+    return text.decode("ascii") if whole else None

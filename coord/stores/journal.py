@@ -24,7 +24,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,8 +58,9 @@ class Pending:
     not known to be visible; their changes are without those that a later event replaces. To
     apply them again undoes nothing, provided that whoever could change the same keys has been
     kept out (by the guard they write under) since before `read`.
-    `tip` is the ledger's at the last advance: the ids of `events` may be in the ledger after
-    it, not before; None says anywhere. `damaged` counts the lines of garbage passed over.
+    `tip` is the ledger's at the last advance: ids of `events` may be in the ledger after it,
+    not before; None says anywhere. So look there when the ledger is at another tip, commit
+    only what is not found, and tell `advance` what was. `damaged` counts the lines of garbage passed over.
     """
 
     events: tuple[Noted, ...]
@@ -126,31 +127,54 @@ class Journal:
         with durable.faults(f"read the journal {self._folder}"):
             state = self._load()
             position, found, later = self._drain(state.position)
-        noted = [(end, eventline.decode(text)) for end, text in found.texts if not _is_mark(text)]
-        marked = {name: _marked(name, found) for name in ("done", "void")}
-        noted = [(end, one) for end, one in noted if one.event.id not in marked["void"]]
-        end = noted[limit - 1][0] if len(noted) > limit else found.end
-        settled = marked["done"] | marked["void"]
-        events = [replace(one, done=one.event.id in settled) for _, one in noted]
-        carried = [one for one in state.carried if one.event.id not in settled]
-        following = [eventline.decode(text) for text in later if not _is_mark(text)]
+        here = [text for _, text in found.texts]
+        voided = _marked("void", [*here, *later])
+        settled = voided | _marked("done", here)
+        notes = iter([(behind, text) for behind, text in found.texts if not _is_mark(text)])
+        events: list[Noted] = []
+        end = 0
+        for behind, text in notes:
+            noted = eventline.decode(text)
+            if noted.event.id in voided:
+                continue
+            if len(events) == limit:
+                later = [text, *(rest for _, rest in notes), *later]
+                break
+            events.append(replace(noted, done=noted.event.id in settled))
+            end = behind
+        else:
+            end = found.end
+        carried = [noted for noted in state.carried if noted.event.id not in settled]
         return Pending(
-            events=tuple(events[:limit]),
-            unfinished=_unfinished([*carried, *events[:limit]], [*events[limit:], *following]),
+            events=tuple(events),
+            unfinished=_unfinished([*carried, *events], later, voided),
             position=Position(position.segment, position.offset + end),
             tip=state.tip,
             damaged=found.damaged,
         )
 
-    def advance(self, position: Position, *, tip: str | None, carried: Sequence[Noted] = ()) -> None:
-        """Note, durably, that all up to POSITION is in the ledger, whose tip is TIP and itself durable.
+    def advance(
+        self,
+        pending: Pending,
+        *,
+        tip: str | None,
+        found: Collection[str] = (),
+        carried: Sequence[Noted] = (),
+    ) -> None:
+        """Note, durably, that all events of PENDING are in the ledger, whose tip is TIP and itself durable.
 
-        CARRIED are those of `unfinished` that the caller has not applied again, because their
-        writer may still be at it; the next `read` returns them until they are done.
+        FOUND are the ids that were in the ledger already. CARRIED are those of `unfinished` that
+        the caller has not applied again, because their writer may still be at it; the next
+        `read` returns them until they are done. Worth calling without events too, when
+        `size` was not 0.
 
         Raises:
             Unavailable: it could not be noted; the same events will be read again.
         """
+        position = pending.position
+        # A reader that died may have committed a larger batch: then what follows is in the ledger too.
+        if pending.events and pending.events[-1].event.id in found:
+            tip = pending.tip
         note = {
             "format": FORMAT,
             "segment": position.segment,
@@ -250,15 +274,19 @@ class Journal:
             raise Corrupt(f"{self._state} is damaged: {error!r}", hint=hint) from error
 
 
-def _unfinished(noted: Sequence[Noted], following: Sequence[Noted]) -> tuple[Noted, ...]:
-    """Return those not done, without the changes that a later event of either list replaces."""
-    replaced: set[str] = set()
+def _unfinished(noted: Sequence[Noted], following: Sequence[str], voided: Collection[str]) -> tuple[Noted, ...]:
+    """Return those not done, without the changes that a later event, noted or FOLLOWING, replaces."""
+    if all(one.done for one in noted):
+        return ()
+    behind = [eventline.decode(text).event for text in following if not _is_mark(text)]
+    replaced = {change.key for event in behind if event.id not in voided for change in event.changes}
     unfinished: list[Noted] = []
-    for one in (*reversed(following), *reversed(noted)):
+    for one in reversed(noted):
         changes = tuple(change for change in one.event.changes if change.key not in replaced)
         replaced.update(change.key for change in changes)
-        unfinished.append(replace(one, event=replace(one.event, changes=changes)))
-    return tuple(one for one in reversed(unfinished[len(following) :]) if one.event.changes and not one.done)
+        if changes and not one.done:
+            unfinished.append(replace(one, event=replace(one.event, changes=changes)))
+    return tuple(reversed(unfinished))
 
 
 def _write(segment: int, text: str) -> None:
@@ -277,8 +305,8 @@ def _is_mark(text: str) -> bool:
     return text.startswith(('{"done":', '{"void":'))
 
 
-def _marked(name: str, found: Framed) -> set[str]:
-    return {json.loads(text)[name] for _, text in found.texts if text.startswith(f'{{"{name}":')}
+def _marked(name: str, texts: Sequence[str]) -> set[str]:
+    return {json.loads(text)[name] for text in texts if text.startswith(f'{{"{name}":')}
 
 
 def _lock_alone(fd: int) -> bool:
