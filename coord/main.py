@@ -1,11 +1,15 @@
 """Composition root: joins the derived commands with the few that have a shape of their own."""
 
 import importlib.util
+import os
 import sys
+import traceback
+
+import click
 
 # What costs more than 15 ms to import and is not needed by every command; measured, not guessed:
-# git 65 ms, sqlite_utils 65, filelock 35, watchdog 25, rich.console 25, psutil 15.
-_DEFERRED = ("git", "sqlite_utils", "filelock", "psutil", "rich")
+# git 65 ms, sqlite_utils 65, filelock 35, rich.console 25, psutil 15.
+_DEFERRED = ("git", "sqlite_utils", "filelock", "psutil", "rich", "rich.console", "rich.table", "rich.text")
 
 
 def _defer(names: tuple[str, ...]) -> None:
@@ -22,23 +26,42 @@ def _defer(names: tuple[str, ...]) -> None:
 
 _defer(_DEFERRED)
 
-from coord.faces import cli, own
+from coord.faces import cli, own, page, render
 from coord.service.commands import COMMANDS
+
+_BELOW_WATCH = "watch "
 
 
 def tree() -> cli.Tree:
     """Return the whole command line."""
-    table: dict[str, cli.AnyCommand | cli.click.Command] = {command.name: command for command in COMMANDS}
-    return cli.Tree("coord", table | own.commands(watch), help=own.WELCOME)
+    below = {one.name.removeprefix(_BELOW_WATCH): one for one in COMMANDS if one.name.startswith(_BELOW_WATCH)}
+    derived: dict[str, cli.AnyCommand | click.Command] = {
+        one.name: one for one in COMMANDS if not one.name.startswith(_BELOW_WATCH)
+    }
+    mine = own.commands(watch, below)
+    return cli.Tree("coord", {"init": mine["init"], **derived, **mine}, help=own.WELCOME, version=True)
 
 
-def watch(given: cli.Given, options: own.WatchOptions) -> int:
-    """Run the daemon; imported here because it brings watchdog and threads with it."""
+def watch(given: cli.Given, options: own.WatchOptions) -> None:
+    """Run the daemon; imported here because it brings watchdog and its threads with it."""
     from coord.daemon import run
 
-    return run.watch(given.open(), detach=options.detach, seconds=options.seconds)
+    coord = given.open()
+
+    def say(line: str) -> None:
+        page.write([page.Line(line)], sys.stdout)
+        sys.stdout.flush()
+
+    if options.detach:
+        page.write(render.blocks(run.detach(coord)), sys.stdout)
+    elif options.once:
+        run.once(coord, say=say)
+    else:
+        run.watch(coord, seconds=options.seconds, say=say)
 
 
 def main() -> None:
     """Run the command line of this process."""
-    sys.exit(cli.run(tree(), sys.argv[1:]))
+    if "_COORD_COMPLETE" in os.environ:
+        tree().main(prog_name="coord")
+    sys.exit(cli.run(tree(), sys.argv[1:], trace=traceback.print_exc if os.environ.get("COORD_DEBUG") else None))

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+import coord
 from coord.faces import page, render, report, wire
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Usage
@@ -72,19 +73,49 @@ class Leaf(click.Command):
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example, then the usage line."""
-        if self.example:
-            formatter.write_text(f"Example: {self.example}")
-            formatter.write_paragraph()
+        _write_example(formatter, self.example)
         super().format_usage(ctx, formatter)
+
+
+def _write_example(formatter: click.HelpFormatter, example: str) -> None:
+    if example:
+        formatter.write(f"Example: {example}\n\n")
+
+
+def _version() -> click.Option:
+    def callback(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        if value:
+            click.echo(f"coord {coord.__version__}")
+            ctx.exit()
+
+    return click.Option(
+        ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=callback, help="Show the version."
+    )
 
 
 class Tree(click.Group):
     """A click group over commands named `noun verb`, built only when they are asked for."""
 
-    def __init__(self, name: str, table: Mapping[str, AnyCommand | click.Command], **rest: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        table: Mapping[str, AnyCommand | click.Command],
+        *,
+        example: str = "",
+        version: bool = False,
+        **rest: Any,
+    ) -> None:
         super().__init__(name, context_settings={"help_option_names": ["-h", "--help"]}, **rest)
         self.params.extend(common())
+        if version:
+            self.params.append(_version())
+        self.example = example
         self.table = table
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example, then the usage line."""
+        _write_example(formatter, self.example)
+        super().format_usage(ctx, formatter)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the words that may follow, in the order of the list of commands."""
@@ -102,12 +133,16 @@ class Tree(click.Group):
             return leaf(found)
         return Tree(cmd_name, below, help=GROUPS.get(cmd_name, ""), no_args_is_help=True) if below else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the nearest one."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.5)
             near = f"did you mean `{ctx.command_path} {close[0]}`? " if close else ""
-            raise Usage(f"there is no command `{ctx.command_path} {args[0]}`", hint=f"{near}see `{ctx.command_path} --help`")
+            raise Usage(
+                f"there is no command `{ctx.command_path} {args[0]}`", hint=f"{near}see `{ctx.command_path} --help`"
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -129,8 +164,10 @@ def leaf(command: AnyCommand) -> click.Command:
     def run(**values: Any) -> None:
         given = click.get_current_context().ensure_object(Given)
         positional, named = arguments(command.params, values)
-        with given.open() as coord:
-            result = command(coord, *positional, **named)
+        with given.open() as opened:
+            if who := opened.whoever():
+                opened.presence.note(who, command.name)
+            result = command(opened, *positional, **named)
         show(result, given)
 
     return Leaf(
@@ -152,7 +189,9 @@ def arguments(params: Sequence[Param], values: Mapping[str, Any]) -> tuple[list[
         if value is None or (param.many and value == () and not param.required):
             typed: object = param.default
         elif param.many:
-            pieces = [piece.strip() for text in value for piece in (text.split(",") if param.help.endswith("…") else [text])]
+            pieces = [
+                piece.strip() for text in value for piece in (text.split(",") if param.help.endswith("…") else [text])
+            ]
             typed = tuple(wire.parse(param, piece) for piece in pieces if piece)
         elif param.kind == "flag":
             typed = value
@@ -172,7 +211,9 @@ def _from_stream(text: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as fault:
-        raise Usage(f"standard input is not UTF-8 (byte {fault.start})", hint="send text, or attach a file by its path") from None
+        raise Usage(
+            f"standard input is not UTF-8 (byte {fault.start})", hint="send text, or attach a file by its path"
+        ) from None
 
 
 def _parameter(param: Param) -> click.Parameter:
@@ -207,8 +248,11 @@ def show(result: object, given: Given) -> None:
         page.write(render.blocks(result), sys.stdout)
 
 
-def run(tree: click.Group, argv: Sequence[str]) -> int:
-    """Run a command line and return its exit status; nothing is raised, no traceback is shown."""
+def run(tree: click.Group, argv: Sequence[str], *, trace: Callable[[], None] | None = None) -> int:
+    """Run a command line and return its exit status; nothing is raised.
+
+    No traceback is shown; a fault of coord's own calls TRACE where one is given.
+    """
     given = Given()
     try:
         status = tree.main(list(argv), prog_name="coord", standalone_mode=False, obj=given)
@@ -228,12 +272,11 @@ def run(tree: click.Group, argv: Sequence[str]) -> int:
         return _fail(fault, given, argv)
     except OSError as fault:
         return _fail(report.from_os(fault), given, argv)
-    except Exception as fault:  # a fault of ours: still no traceback at a user, but everything to report it
-        return _fail(CoordError(f"an error of coord itself: {type(fault).__name__}: {fault}", hint=_trace()), given, argv)
-
-
-def _trace() -> str:
-    return "set COORD_DEBUG=1 and run it again for the traceback, then report it"
+    except Exception as fault:
+        if trace is not None:
+            trace()
+        again = "set COORD_DEBUG=1 and run it again for the traceback, then report it"
+        return _fail(CoordError(f"an error of coord itself: {type(fault).__name__}: {fault}", hint=again), given, argv)
 
 
 def _from_click(fault: click.ClickException) -> CoordError:

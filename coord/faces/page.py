@@ -53,8 +53,7 @@ def write(blocks: Sequence[Block], out: TextIO) -> None:
     if out.isatty() and os.environ.get("TERM") != "dumb":
         _draw(blocks, rich.console.Console(file=out, highlight=False, soft_wrap=False))
     else:
-        for block in blocks:
-            out.write(_plain(block))
+        out.writelines(_plain(block) for block in blocks)
 
 
 def draw(blocks: Sequence[Block], console: "rich.console.Console") -> None:
@@ -73,7 +72,9 @@ def _draw(blocks: Sequence[Block], console: "rich.console.Console") -> None:
                 console.print(_table(columns, rows, styles))
 
 
-def _table(columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...], styles: tuple[Style, ...]) -> "rich.table.Table":
+def _table(
+    columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...], styles: tuple[Style, ...]
+) -> "rich.table.Table":
     table = rich.table.Table(box=None, pad_edge=False, header_style="dim", show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="ellipsis", no_wrap=True)
@@ -98,7 +99,8 @@ def _plain(block: Block) -> str:
             cells = [[clean_line(cell) for cell in line] for line in lines]
             widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
             return "".join(
-                "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in cells
+                "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"
+                for line in cells
             )
 
 

@@ -87,5 +87,8 @@ _PLAIN: Mapping[Any, Mapping[str, Any]] = {
 
 def _object(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
-    named = {("from" if field.name == "sender" else field.name): schema(hints[field.name]) for field in dataclasses.fields(kind)}
+    named = {
+        ("from" if field.name == "sender" else field.name): schema(hints[field.name])
+        for field in dataclasses.fields(kind)
+    }
     return {"type": "object", "title": kind.__name__, "properties": named}

@@ -6,6 +6,7 @@ file's own time, path and content, so an adoption that was interrupted and is do
 yields the same message, not a second one.
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable
@@ -125,7 +126,7 @@ def _take(coord: Coord, key: str) -> tuple[bytes, str] | None:
         data = file.read(_SIZE_LIMIT + 1)
     # Its age may lie before 1970 or after the year 10,000: any number is a file's time.
     moment = datetime.fromtimestamp(min(max(found.st_mtime, 0), 4e9), UTC)
-    entropy = codec.digest(f"{key}\0{found.st_mtime_ns}\0".encode() + data)[:10]
+    entropy = hashlib.sha256(f"{key}\0{found.st_mtime_ns}\0".encode() + data).digest()[:10]
     return data, ids.ulid(moment, entropy)
 
 
@@ -145,7 +146,7 @@ def _completed(coord: Coord, draft: Draft, mailbox: str, identifier: str) -> Mes
         to=tuple(dict.fromkeys((*place, *to))),
         subject=delivery.subject_of(draft.subject or "", draft.body),
         body=draft.body,
-        sent_at=draft.sent_at or codec.time_of(identifier),
+        sent_at=draft.sent_at or ids.time_of(identifier),
         kind=draft.kind or "note",
         priority=draft.priority or "normal",
         thread=draft.thread or draft.reply_to or identifier,
@@ -180,7 +181,7 @@ def bounce(coord: Coord, key: str, data: bytes, message: Message, found: Route) 
     config = coord.config
     lines = []
     for name in found.unknown:
-        near = mailboxes.nearest(name, agents=config.names, groups=tuple(config.groups))
+        near = mailboxes.nearest(name, agents=config.names, groups=tuple(delivery.groups(coord)))
         guess = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join((*config.names, 'owner'))}"
         lines.append(f"nobody here is called {clean_line(name, 80)}; {guess}")
     bury(coord, key, data, message.id, "; ".join(lines), mailbox=message.to[0], sender=message.sender)

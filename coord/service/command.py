@@ -14,7 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Annotated, Any, Concatenate, Generic, Literal, NewType, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    NewType,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 from typing import get_type_hints as type_hints
 
 from coord.service.coord import Coord
@@ -60,6 +72,7 @@ class Command(Generic[P, R]):
         self.example = example
 
     def __call__(self, coord: Coord, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it in an opened repository."""
         return self.run(coord, *args, **kwargs)
 
     @property

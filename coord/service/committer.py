@@ -6,6 +6,7 @@ applying its changes again is all that is missing.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from coord.git import history
 from coord.git.ledger import Ledger
@@ -13,24 +14,26 @@ from coord.git.repo import Git
 from coord.model import keys
 from coord.model.errors import LedgerMoved
 from coord.model.eventline import Noted
-from coord.model.records import Change, Event
+from coord.model.records import Change
+from coord.service.clock import Clock
 from coord.stores import oslock
 from coord.stores.files import FileStore
-from coord.stores.journal import Journal
+from coord.stores.journal import Journal, Pending
 
 GUARD = "ledger"
-BATCH = 1_000
 _RETRIES = 50
 
 
 class Committer:
     """Moves events from the journal to the ledger, each exactly once, in the order they were noted."""
 
-    def __init__(self, store: FileStore, journal: Journal, git: Git, ledger: Ledger) -> None:
+    def __init__(self, store: FileStore, journal: Journal, git: Git, ledger: Ledger, clock: Clock) -> None:
         self.store = store
         self.journal = journal
         self.git = git
         self.ledger = ledger
+        self.clock = clock
+        self.in_flight: set[str] = set()
 
     def settle(self) -> int:
         """Commit every waiting event and return how many there were.
@@ -38,6 +41,8 @@ class Committer:
         Safe from any number of processes at once: they queue at the guard, and whoever
         enters commits for all. After a crash the next call finishes the work.
         """
+        if not self.journal.size():
+            return 0
         committed = 0
         with self.store.exclusive(GUARD):
             while count := self._batch():
@@ -45,59 +50,55 @@ class Committer:
         return committed
 
     def _batch(self) -> int:
-        pending = self.journal.read(limit=BATCH)
-        if not pending.events and not pending.carried:
-            return 0
-        self._finish((*pending.carried, *pending.events))
-        carried = [noted for noted in (*pending.carried, *pending.events) if self._in_progress(noted)]
-        if not pending.events:
-            if len(carried) != len(pending.carried):
-                self.journal.advance(pending.position, carried=carried)
-            return 0
-        events = [noted.event for noted in pending.events]
-        if pending.intended is not None:
-            events = self._without_committed(events, pending.intended[0])
-        self._append(events, fresh=pending.intended is None)
-        self.journal.advance(pending.position, carried=carried)
+        pending = self.journal.read()
+        carried = self._finish(pending.unfinished)
+        tip, found = self._append(pending)
+        self.journal.advance(pending, tip=tip, found=found, carried=carried)
         return len(pending.events)
 
-    def _append(self, events: Sequence[Event], *, fresh: bool) -> None:
-        for attempt in range(_RETRIES):
-            if not events:
-                return
+    def _append(self, pending: Pending) -> tuple[str | None, set[str]]:
+        """Commit what the ledger does not hold yet; return its tip and the ids that it held already.
+
+        Somebody else may move the ledger meanwhile, any number of times.
+        """
+        events = [noted.event for noted in pending.events]
+        for _ in range(_RETRIES):
             parent = self.ledger.tip()
-            if fresh and attempt == 0:
-                self.journal.intend(parent)
+            found = self._held(parent, pending)
+            missing = [event for event in events if event.id not in found]
+            if not missing:
+                return parent, found
             try:
-                self.ledger.append(events, parent=parent)
+                return self.ledger.append(missing, parent=parent, now=self.clock.now()), found
             except LedgerMoved:
-                if attempt == _RETRIES - 1:
-                    raise
+                continue
+        raise LedgerMoved(
+            "the ledger's branch moves faster than it can be written", hint="see who commits to coord/ledger"
+        )
+
+    def _held(self, tip: str | None, pending: Pending) -> set[str]:
+        if tip is None or tip == pending.tip or not pending.events:
+            return set()
+        return history.ids_in(self.git, pending.tip, tip)
+
+    def _finish(self, unfinished: Sequence[Noted]) -> list[Noted]:
+        """Publish what dead writers noted and did not publish; return what living ones are still at."""
+        living = []
+        for noted in unfinished:
+            if self._abandoned(noted):
+                self.store.apply([change for change in noted.event.changes if not self._consumed(change)])
+                self.journal.done(noted.event.id)
             else:
-                return
+                living.append(noted)
+        return [replace(noted, done=False) for noted in living]
 
-    def _without_committed(self, events: list[Event], base: str | None) -> list[Event]:
-        tip = self.ledger.tip()
-        if tip is None:
-            return events
-        known = history.ids_in(self.git, base, tip)
-        return [event for event in events if event.id not in known]
-
-    def _in_progress(self, noted: Noted) -> bool:
-        return not noted.done and oslock.is_alive(noted.process) is not False
-
-    def _finish(self, noted: Sequence[Noted]) -> None:
-        """Apply what dead writers noted and did not publish, unless something later spoke of the same key."""
-        touched: set[str] = set()
-        unfinished: list[list[Change]] = []
-        for one in reversed(noted):
-            if not one.done and not self._in_progress(one):
-                unfinished.append([c for c in one.event.changes if c.key not in touched and not self._consumed(c)])
-            touched.update(change.key for change in one.event.changes)
-        for changes in reversed(unfinished):
-            self.store.apply(changes)
+    def _abandoned(self, noted: Noted) -> bool:
+        if noted.process == oslock.me():
+            return noted.event.id not in self.in_flight
+        return oslock.is_alive(noted.process) is False
 
     def _consumed(self, change: Change) -> bool:
+        """Tell whether a message was published after all, and read by hand since."""
         if change.data is None or not change.key.startswith("inbox/") or keys.is_read(change.key):
             return False
         return self.store.get(keys.as_read(change.key)) is not None

@@ -9,11 +9,12 @@ from typing import Self
 
 from coord import config as configuration
 from coord.config import Config
-from coord.git import repo
+from coord.git import history, repo
 from coord.git.ledger import Ledger
 from coord.git.repo import Git, Place
 from coord.index import Index
-from coord.model import ids, keys, mailboxes, scope
+from coord.model import ids, keys, mailboxes
+from coord.model import scope as scopes
 from coord.model.errors import Usage
 from coord.model.records import Change, Event
 from coord.service.clock import Clock, SystemClock
@@ -50,12 +51,13 @@ class Coord:
         self.git = Git(place.home)
         self.ledger = Ledger(self.git)
         self.index = Index(self.private / "index.db", self.git)
-        self.committer = Committer(self.store, self.journal, self.git, self.ledger)
+        self.committer = Committer(self.store, self.journal, self.git, self.ledger, self.clock)
         self.presence = Presence(self.private / "seen")
         self._who = who
-        self._form: scope.Form | None = None
+        self._form: scopes.Form | None = None
         self._last_id = (0, 0)
         self._unsettled = False
+        self._algorithm = ""
 
     @classmethod
     def open(cls, start: Path, *, who: str = "", clock: Clock | None = None) -> Self:
@@ -74,7 +76,9 @@ class Coord:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None or issubclass(kind, Exception):
             self.settle()
 
@@ -128,12 +132,12 @@ class Coord:
         """
         if not text.startswith("/"):
             within = self.start.relative_to(self.place.top) if self.start.is_relative_to(self.place.top) else Path()
-            return scope.normalise(text, self.form, within="" if within == Path() else within.as_posix())
+            return scopes.normalise(text, self.form, within="" if within == Path() else within.as_posix())
         path = os.path.normpath(text)
         tops = (self.place.top, *(self.worktree_of(name) for name in self.config.names), self.home)
         for top in tops:
             if path == str(top) or path.startswith(f"{top}/"):
-                return scope.normalise(path[len(str(top)) + 1 :] or ".", self.form)
+                return scopes.normalise(path[len(str(top)) + 1 :] or ".", self.form)
         raise Usage(f"{text} lies outside the repository {self.home}", hint="name a path inside it")
 
     def now(self) -> datetime:
@@ -151,11 +155,11 @@ class Coord:
         return ids.ulid(now, entropy.to_bytes(10, "big"))
 
     @property
-    def form(self) -> scope.Form:
+    def form(self) -> scopes.Form:
         """How this repository's file system compares names, as git found when it was made."""
         if self._form is None:
             folds = self.git.setting("core.ignorecase") == "true"
-            self._form = scope.Form(fold_case=folds, compose=self.git.setting("core.precomposeunicode") == "true")
+            self._form = scopes.Form(fold_case=folds, compose=self.git.setting("core.precomposeunicode") == "true")
         return self._form
 
     def event(
@@ -178,7 +182,9 @@ class Coord:
             at=self.now(),
             changes=tuple(changes),
             cause=tuple(cause),
-            facts={name.title().replace("_", "-"): str(value) for name, value in facts.items() if value not in ("", None)},
+            facts={
+                name.title().replace("_", "-"): str(value) for name, value in facts.items() if value not in ("", None)
+            },
         )
 
     def record(self, event: Event) -> None:
@@ -187,15 +193,25 @@ class Coord:
         A crash in between leaves either nothing, or a note that the next committer finishes.
         """
         writer = oslock.me()
-        self.store.apply(event.changes, commit=lambda: self.journal.append(event, writer))
-        self.journal.done(event.id)
-        self._unsettled = not self.bells.ring(DAEMON_BELL)
+        self.committer.in_flight.add(event.id)
+        try:
+            self.store.apply(event.changes, commit=lambda: self.journal.append(event, writer))
+            self.journal.done(event.id)
+        finally:
+            self.committer.in_flight.discard(event.id)
+            self._unsettled = not self.bells.ring(DAEMON_BELL)
 
     def settle(self) -> None:
         """Commit what this process recorded, unless a daemon that listens was told to."""
         if self._unsettled:
             self.committer.settle()
             self._unsettled = False
+
+    def blob_id(self, data: bytes) -> str:
+        """Return the name git gives to these bytes in this repository."""
+        if not self._algorithm:
+            self._algorithm = self.git.setting("extensions.objectFormat") or "sha1"
+        return history.blob_id(data, self._algorithm)
 
     def records(self, prefix: str) -> list[str]:
         """Return the keys of the records under a folder, in order; strangers' files are left out."""

@@ -1,5 +1,6 @@
 """Putting a message where it belongs, in one event: shared by sending, adopting and coord's own notices."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,21 +28,24 @@ class Route:
 def route(coord: Coord, message: Message, addresses: Sequence[str]) -> Route:
     """Resolve addresses, deciding `auto` from evidence; what that cannot decide goes to the coordinator."""
     config = coord.config
-    found = mailboxes.reach(addresses, agents=config.names, groups=config.groups, sender=message.sender)
+    found = mailboxes.reach(addresses, agents=config.names, groups=groups(coord), sender=message.sender)
     if not found.undecided or found.unknown:
         return Route(found.mailboxes, found.unknown)
-    choice = routing.choose(
-        message, candidates(coord), form=coord.form, awake_within=_AWAKE_WITHIN.total_seconds()
-    )
+    choice = routing.choose(message, candidates(coord), form=coord.form, awake_within=_AWAKE_WITHIN.total_seconds())
     chosen = choice.agent or config.coordinator
     why = choice.why if choice.agent else f"{choice.why}; {chosen} decides"
     return Route(tuple(dict.fromkeys((*found.mailboxes, chosen))), (), why)
 
 
+def groups(coord: Coord) -> dict[str, tuple[str, ...]]:
+    """Return the members of every group by its name."""
+    return {group.name: group.members for group in coord.config.groups}
+
+
 def candidates(coord: Coord) -> list[routing.Candidate]:
     """Return every agent as the router sees it now."""
     found = []
-    for agent in coord.config.agents.values():
+    for agent in coord.config.agents:
         seen = coord.presence.last(agent.name)
         idle = (coord.now() - seen.at).total_seconds() if seen else None
         unread = sum(not keys.is_read(key) for key in coord.records(keys.mailbox(agent.name)))
@@ -126,6 +130,6 @@ def keyed_id(coord: Coord, sender: str, key: str) -> tuple[str, str]:
     The key lives in the id's random part, so that whatever holds a record of the message
     (mailbox, ledger, journal) also remembers that it was sent.
     """
-    entropy = codec.digest(f"{sender}\0{key}".encode())[:10]
+    entropy = hashlib.sha256(f"{sender}\0{key}".encode()).digest()[:10]
     identifier = ids.ulid(coord.now(), entropy)
     return identifier, identifier[10:]

@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from coord.model import codec, keys, leases, times
+from coord.model import codec, ids, keys, leases, times
 from coord.model.errors import BadRecord, NotFound
 from coord.model.leases import Ask
 from coord.model.records import Change, Lock, Mode, Process
 from coord.service import delivery
 from coord.service.coord import Coord
 from coord.stores import oslock
-from coord.stores.durable import replace_file
 
 GUARD = "leases"
 
@@ -39,11 +38,16 @@ def opened(coord: Coord) -> Iterator["Book"]:
         if guard.inherited:
             coord.committer.settle()
         book = Book.read(coord)
-        if dead := [lock for lock in book.held if lock.process and oslock.is_alive(lock.process) is False]:
+        if dead := [lock for lock in book.held if holder_is_dead(lock)]:
             for lock in dead:
-                book.free(lock, "lease.freed", f"the process {lock.process.pid if lock.process else ''} that held it died")
+                book.free(lock, "lease.freed", "the process that held it died")
             book = Book.read(coord)
         yield book
+
+
+def holder_is_dead(lock: Lock) -> bool:
+    """Tell whether a lease's process is proven dead; a lease without one outlives every process."""
+    return lock.process is not None and oslock.is_alive(lock.process) is False
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,17 @@ class Book:
         new_keys = {keys.lock(lock) for lock in granted.locks}
         changes = [Change(keys.lock(lock), None) for lock in gone if keys.lock(lock) not in new_keys]
         changes += [Change(keys.lock(lock), codec.encode(lock)) for lock in granted.locks]
-        changes += [change for lock in granted.expired for change in self._tell(lock, "it expired, and others asked for it")]
+        changes += [
+            change for lock in granted.expired for change in self._tell(lock, "it expired, and others asked for it")
+        ]
         coord.record(
-            coord.event("lease.granted", _subject(ask.holder, granted.locks), changes, agent=ask.holder, token=_tokens(granted.locks))
+            coord.event(
+                "lease.granted",
+                _subject(ask.holder, granted.locks),
+                changes,
+                agent=ask.holder,
+                token=_tokens(granted.locks),
+            )
         )
         return granted.locks
 
@@ -100,7 +112,9 @@ class Book:
             raise NotFound(f"{holder} holds no lease", hint="see `coord lock list`")
         renewed = tuple(leases.renew(self.held, holder, one, ttl, coord.now(), token, coord.form) for one in chosen)
         changes = [Change(keys.lock(lock), codec.encode(lock)) for lock in renewed]
-        coord.record(coord.event("lease.renewed", _subject(holder, renewed), changes, agent=holder, token=_tokens(renewed)))
+        coord.record(
+            coord.event("lease.renewed", _subject(holder, renewed), changes, agent=holder, token=_tokens(renewed))
+        )
         return renewed
 
     def release(self, holder: str, scopes: Sequence[str], *, token: int | None) -> tuple[Lock, ...]:
@@ -176,8 +190,13 @@ class Book:
         return max(self.coord.index.max_token(), highest)
 
     def _keep_token(self, token: int) -> None:
-        path = self.coord.private / "token"
-        replace_file(path, f"{token} {oslock.me().boot}\n".encode(), durable=False)
+        # In place and not synced: the journal has the token durably, and a note from another
+        # boot (or half of one) is not believed.
+        fd = os.open(self.coord.private / "token", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            os.pwrite(fd, f"{token:020} {oslock.me().boot}\n".encode(), 0)
+        finally:
+            os.close(fd)
 
 
 def _subject(holder: str, locks: Sequence[Lock]) -> str:
@@ -201,14 +220,16 @@ def _held(coord: Coord) -> tuple[Lock, ...]:
         except BadRecord as fault:
             # A lease that cannot be read may be anybody's: to go on as if it were free would
             # let two write. Say so and how to mend it.
-            raise BadRecord(fault.message, hint=f"mend or delete {key}; the ledger has it as it was: `coord doctor`") from None
+            raise BadRecord(
+                fault.message, hint=f"mend or delete {key}; the ledger has it as it was: `coord doctor`"
+            ) from None
     return tuple(found)
 
 
 def _waiters(coord: Coord) -> tuple[Ask, ...]:
     folder = coord.private / "waiting"
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(name for name in os.listdir(folder) if ids.is_ulid(name))
     except OSError:
         return ()
     found = []
@@ -254,7 +275,9 @@ def ticket(coord: Coord, ask: Ask) -> Iterator[Callable[[], None]]:
         nonlocal entered
         if not entered:
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, json.dumps(codec.to_plain(ask)).encode(), durable=False)
+            begun = path.with_suffix(".begun")
+            begun.write_text(json.dumps(codec.to_plain(ask)), encoding="utf-8")
+            begun.replace(path)
             entered = True
 
     try:

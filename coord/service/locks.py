@@ -8,7 +8,7 @@ from typing import Annotated
 from coord.model import leases, mailboxes, scope, times
 from coord.model.errors import NotFound, Refused, TimedOut, Usage, WouldDeadlock
 from coord.model.leases import Ask
-from coord.model.records import Lock, Mode
+from coord.model.records import Lock, Mode, Process
 from coord.service import leasebook
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -91,7 +91,7 @@ def acquire(
     return _queue(coord, ask, wait, ttl=ttl, note=note, process=process)
 
 
-def _queue(coord: Coord, ask: Ask, wait: timedelta, *, ttl: timedelta, note: str, process: oslock.Process | None) -> Leases:
+def _queue(coord: Coord, ask: Ask, wait: timedelta, *, ttl: timedelta, note: str, process: Process | None) -> Leases:
     deadline = coord.clock.monotonic() + wait.total_seconds()
     coord.settle()
     with coord.bells.listen(leasebook.bell(ask.ticket)) as bell, leasebook.ticket(coord, ask) as enqueue:
@@ -123,7 +123,10 @@ def _within_limits(coord: Coord, ttl: timedelta | None) -> timedelta:
     chosen = limits.ttl if ttl is None else ttl
     if not timedelta(0) < chosen <= limits.max:
         longest = times.format_duration(limits.max)
-        raise Usage(f"a lease lasts between a moment and {longest}, not {times.format_duration(chosen)}", hint=f"--ttl up to {longest}")
+        raise Usage(
+            f"a lease lasts between a moment and {longest}, not {times.format_duration(chosen)}",
+            hint=f"--ttl up to {longest}",
+        )
     return chosen
 
 
@@ -185,7 +188,9 @@ def check(coord: Coord, paths: Annotated[tuple[str, ...], "paths to ask about"])
     return Check(agent, tuple(verdicts))
 
 
-@command("lock break", writes=True, example="coord lock break apps_script/chefs.js --reason 'session crashed' --as owner")
+@command(
+    "lock break", writes=True, example="coord lock break apps_script/chefs.js --reason 'session crashed' --as owner"
+)
 def break_(
     coord: Coord,
     scope_: Annotated[str, "the scope of the lease, as `coord lock list` shows it"],

@@ -1,14 +1,13 @@
 """Mail: send, list, read, ack, reply, thread, show, wait."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated
 
 from coord.model import codec, keys, mailboxes
-from coord.model.errors import BadRecord, NotFound, TimedOut, UnknownAgent, Usage
+from coord.model.errors import TimedOut, UnknownAgent, Usage
 from coord.model.records import Ack, Change, Kind, Message, Priority
-from coord.service import adopt, delivery
+from coord.service import adopt, delivery, letters
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
 from coord.service.delivery import Route
@@ -27,33 +26,23 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A message in somebody's mailbox."""
-
-    message: Message
-    mailbox: str
-    unread: bool
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
 class Listing:
     """Messages of a mailbox, oldest first, and how many there are in all."""
 
     mailbox: str
     unread: int
-    items: tuple[Item, ...]
+    items: tuple[letters.Item, ...]
     left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One message wherever it is: who still has it unread, who has read it, and whether only the ledger has it."""
+class ReadMail:
+    """Messages as they were read, whole, and how many wait still."""
 
-    message: Message
-    unread_by: tuple[str, ...] = ()
-    read_by: tuple[str, ...] = ()
-    retired: bool = False
+    mailbox: str
+    unread: int
+    items: tuple[letters.Item, ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +111,7 @@ def _keyed(coord: Coord, suffix: str) -> Sent | None:
     coord.index.sync()
     for _, blob in coord.index.messages_ending(suffix):
         message = codec.decode_message(coord.index.content(blob), "ledger")
-        held = tuple(item.mailbox for item in _everywhere(coord, message.id))
+        held = tuple(item.mailbox for item in letters.everywhere(coord, message.id))
         return Sent(message, held, duplicate=True)
     return None
 
@@ -141,7 +130,10 @@ def _post(coord: Coord, message: Message, identifier: str) -> Sent:
 def unknown(coord: Coord, found: Route) -> UnknownAgent:
     """Make the error for addresses that nobody has, with the names they may have meant."""
     config = coord.config
-    near = {name: mailboxes.nearest(name, agents=config.names, groups=tuple(config.groups)) for name in found.unknown}
+    near = {
+        name: mailboxes.nearest(name, agents=config.names, groups=tuple(delivery.groups(coord)))
+        for name in found.unknown
+    }
     guesses = "; ".join(f"{name}: did you mean {' or '.join(close)}?" for name, close in near.items() if close)
     known = ", ".join((*config.names, mailboxes.OWNER))
     return UnknownAgent(
@@ -156,18 +148,18 @@ def unknown(coord: Coord, found: Route) -> UnknownAgent:
 def list_(
     coord: Coord,
     *,
-    mailbox: Annotated[str, "whose; default: your own"] = "",
+    mailbox_: Annotated[str, "whose; default: your own"] = "",
     read: Annotated[bool, "also what was read"] = False,
     limit: Annotated[int, "at most this many, oldest first"] = 100,
 ) -> Listing:
     """List the messages that wait for you. Looking never consumes."""
-    name = _mailbox(coord, mailbox)
+    name = _mailbox(coord, mailbox_)
     adopt.adopt_waiting(coord, (name, *keys.SHARED_MAILBOXES))
-    found = _keys(coord, name)
+    found = letters.keys_of(coord, name)
     unread = [key for key in found if not keys.is_read(key)]
     wanted = sorted(found, key=lambda key: keys.id_in(key) or "") if read else unread
     chosen = wanted[: max(limit, 0)]
-    return Listing(name, len(unread), tuple(_items(coord, name, chosen)), len(wanted) - len(chosen))
+    return Listing(name, len(unread), tuple(letters.items(coord, name, chosen)), len(wanted) - len(chosen))
 
 
 @command("mail read", writes=True, example="coord mail read")
@@ -176,20 +168,21 @@ def read(
     which: Annotated[tuple[str, ...], "ids or parts of ids; default: all that is unread"] = (),
     *,
     limit: Annotated[int, "at most this many"] = 20,
-) -> Listing:
+) -> ReadMail:
     """Read mail: return it and mark it read.
 
     What asks for a required acknowledgement stays unread until `coord mail ack`.
     """
     name = coord.me()
     adopt.adopt_waiting(coord, (name, *keys.SHARED_MAILBOXES))
-    unread = [key for key in _keys(coord, name) if not keys.is_read(key)]
-    chosen = [_one(unread, part, name) for part in which] if which else unread[: max(limit, 0)]
-    items = tuple(_items(coord, name, chosen))
+    unread = [key for key in letters.keys_of(coord, name) if not keys.is_read(key)]
+    chosen = [letters.one_of(unread, part, name) for part in which] if which else unread[: max(limit, 0)]
+    items = tuple(letters.items(coord, name, chosen))
     for item in items:
         if item.message.ack != "required":
             _move(coord, name, item, "mail.read")
-    return Listing(name, len(unread) - sum(item.message.ack != "required" for item in items), items, len(unread) - len(items))
+    left = sum(not keys.is_read(key) for key in letters.keys_of(coord, name))
+    return ReadMail(name, left, items, len(unread) - len(items))
 
 
 @command("mail ack", writes=True, example="coord mail ack 01KAJ3X5")
@@ -203,15 +196,15 @@ def ack(
     """
     name = coord.me()
     adopt.adopt_waiting(coord, (name,))
-    everything = _keys(coord, name)
-    items = tuple(_items(coord, name, [_one(everything, part, name) for part in which]))
+    everything = letters.keys_of(coord, name)
+    items = tuple(letters.items(coord, name, [letters.one_of(everything, part, name) for part in which]))
     for item in items:
         if item.unread:
             _move(coord, name, item, "mail.acked")
-    return Listing(name, sum(not keys.is_read(key) for key in _keys(coord, name)), items)
+    return Listing(name, sum(not keys.is_read(key) for key in letters.keys_of(coord, name)), items)
 
 
-def _move(coord: Coord, name: str, item: Item, kind: str) -> None:
+def _move(coord: Coord, name: str, item: letters.Item, kind: str) -> None:
     with coord.store.exclusive(f"mailbox-{name}"):
         stored = coord.store.get(item.key)
         if stored is None:
@@ -234,7 +227,7 @@ def reply(
     """Answer a message in its thread, and acknowledge it."""
     sender = coord.me()
     delivery.check_body(body, "mail reply")
-    original = find(coord, which).message
+    original = letters.find(coord, which).message
     to = [original.sender] if original.sender != sender else list(original.to)
     if everyone:
         to = [name for name in dict.fromkeys((original.sender, *original.to)) if name != sender]
@@ -253,22 +246,22 @@ def reply(
         cause=(original.id,),
     )
     sent = post(coord, answer)
-    for item in _everywhere(coord, original.id):
+    for item in letters.everywhere(coord, original.id):
         if item.mailbox == sender and item.unread:
             _move(coord, sender, item, "mail.acked")
     return sent
 
 
 @command("mail show", example="coord mail show 01KAJ3X5")
-def show(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -> Shown:
+def show(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -> letters.Shown:
     """Show one message, also when only the ledger still has it. Looking never consumes."""
-    return find(coord, which)
+    return letters.find(coord, which)
 
 
 @command("mail thread", example="coord mail thread 01KAJ3X5")
 def thread(coord: Coord, which: Annotated[str, "id of any message in it"]) -> Thread:
     """Show a conversation from its first message on, what was retired included."""
-    root = find(coord, which).message
+    root = letters.find(coord, which).message
     identifier = root.thread or root.id
     coord.committer.settle()
     coord.index.sync()
@@ -297,13 +290,15 @@ def wait(
     coord.settle()
     with coord.store.watch(keys.mailbox(name)) as bell:
         while True:
-            listing = list_(coord, mailbox=name)
+            listing = list_(coord, mailbox_=name)
             chosen = tuple(item for item in listing.items if _counts(item.message, from_, thread))
             if chosen:
                 return replace(listing, items=chosen)
             left = deadline - coord.clock.monotonic()
             if left <= 0:
-                raise TimedOut(f"no mail for {name} in {timeout}", hint="wait longer with --timeout, or go on with other work")
+                raise TimedOut(
+                    f"no mail for {name} in {timeout}", hint="wait longer with --timeout, or go on with other work"
+                )
             # The bell tells of mail sent by command at once; files written by hand
             # without a daemon ring nothing, so look from time to time all the same.
             bell.wait(min(left, _POLL))
@@ -311,89 +306,6 @@ def wait(
 
 def _counts(message: Message, sender: str, thread: str) -> bool:
     return (not sender or message.sender == sender.lower()) and (not thread or message.thread.endswith(thread.upper()))
-
-
-def find(coord: Coord, part: str) -> Shown:
-    """Find a message by its id or an unambiguous beginning or end of it: live ones first, then the ledger's.
-
-    Raises:
-        NotFound: no message has such an id.
-        Usage: several have.
-    """
-    live = _everywhere(coord, part)
-    if live:
-        _only([item.message.id for item in live], part)
-        return Shown(
-            live[0].message,
-            tuple(item.mailbox for item in live if item.unread),
-            tuple(item.mailbox for item in live if not item.unread),
-        )
-    coord.committer.settle()
-    coord.index.sync()
-    found = coord.index.find_message(part.strip().upper())
-    if not found:
-        raise NotFound(f"no message has the id {part!r}", hint="see `coord mail list --read` and `coord log --kind mail`")
-    _only([identifier for identifier, _ in found], part)
-    identifier, blob = found[0]
-    return Shown(codec.decode_message(coord.index.content(blob), identifier), retired=True)
-
-
-def _only(found: list[str], part: str) -> None:
-    if len(set(found)) > 1:
-        several = ", ".join(sorted(set(found))[:5])
-        raise Usage(f"{part!r} fits several messages: {several}", hint="give more of the id")
-
-
-def _everywhere(coord: Coord, part: str) -> list[Item]:
-    wanted = part.strip().upper()
-    found = []
-    for name in mailboxes.everyone(coord.config.names):
-        matching = [key for key in _keys(coord, name) if _fits(key, wanted)]
-        found.extend(_items(coord, name, matching))
-    return found
-
-
-def _fits(key: str, part: str) -> bool:
-    identifier = keys.id_in(key) or ""
-    return len(part) >= 4 and (identifier.startswith(part) or identifier.endswith(part))
-
-
-def _one(among: list[str], part: str, name: str) -> str:
-    found = [key for key in among if _fits(key, part.strip().upper())]
-    _only([keys.id_in(key) or "" for key in found], part)
-    if not found:
-        raise NotFound(f"{name} has no message {part!r}", hint="see `coord mail list` (ids may be shortened to 4 characters or more)")
-    return found[0]
-
-
-def _keys(coord: Coord, name: str) -> list[str]:
-    return coord.records(keys.mailbox(name))
-
-
-def _items(coord: Coord, name: str, found: list[str]) -> Iterator[Item]:
-    for key in found:
-        stored = coord.store.get(key)
-        if stored is None:
-            continue  # read by its owner, or retired, since the folder was listed
-        try:
-            message = codec.decode_message(stored.data, key)
-        except BadRecord as fault:
-            message = _unreadable(key, fault)
-        yield Item(message, name, not keys.is_read(key), key)
-
-
-def _unreadable(key: str, fault: BadRecord) -> Message:
-    """Stand in for a record that was damaged by hand, so that one bad file does not hide the others."""
-    identifier = keys.id_in(key) or ""
-    return Message(
-        id=identifier,
-        sender="unknown",
-        to=(),
-        subject=f"(unreadable: {fault.message})",
-        body=f"{key} cannot be read: {fault.message}\n",
-        sent_at=codec.time_of(identifier),
-        thread=identifier,
-    )
 
 
 def _mailbox(coord: Coord, name: str) -> str:

@@ -29,9 +29,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The proof that the caller is inside a short critical section; functions that need one take it."""
+    """The proof that the caller is inside a short critical section; functions that need one take it.
+
+    `inherited` says that the last holder did not leave in good order (it was killed, it failed,
+    the machine went down): what it noted and did not publish must be finished before deciding anything.
+    """
 
     name: str
+    inherited: bool = False
 
 
 def parts_of(key: str) -> list[str]:

@@ -28,6 +28,7 @@ from coord.stores.durable import faults
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.020
 _UNKNOWN = "-"
+_IDLE, _BUSY = b"idle ", b"busy "
 _SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
 _TICK, _CLOCK_SLACK = 0.005, 1.0
 
@@ -47,13 +48,31 @@ def hold(path: Path, *, timeout: float | None, name: str) -> Iterator[Guard]:
         raise TimedOut(message, hint="run it again, or give it more time", name=name)
     owner = os.getpid()
     try:
-        yield Guard(name)
+        yield Guard(name, inherited=_enter(fd))
+        if os.getpid() == owner:
+            os.pwrite(fd, _IDLE, 0)
     finally:
         # A child forked meanwhile shares the lock, and closing would leave it to the child: so it
         # is undone by name, and only by the process that took it.
         if os.getpid() == owner:
             fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
+
+
+def _enter(fd: int) -> bool:
+    """Mark the section busy; True unless its last holder, since this boot, marked it idle.
+
+    Two small writes into a file that is always there cost microseconds and no sync: a mark lost
+    to a power cut bears another boot's name, or none.
+    """
+    boot = me().boot.encode()
+    inherited = os.pread(fd, 256, 0) != _IDLE + boot
+    if inherited:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, _BUSY + boot, 0)
+    else:
+        os.pwrite(fd, _BUSY, 0)
+    return inherited
 
 
 def _take(path: Path, deadline: float | None) -> int | None:
@@ -153,6 +172,12 @@ class Processes:
             self._me = Process(pid=os.getpid(), started_at=started_at, boot=boot)
         return self._me
 
+    def of(self, pid: int) -> Process | None:
+        """Return the identity of the process PID, or None where none such runs."""
+        boot = self._boot()
+        seen = self._seen(pid, boot) if pid > 0 else None
+        return None if seen is None or seen[1] else Process(pid=pid, started_at=f"{seen[0]:.2f}", boot=boot)
+
     def is_alive(self, process: Process) -> bool | None:
         """Tell whether PROCESS still runs: False only on proof, None where this system cannot tell.
 
@@ -245,3 +270,4 @@ def _link(path: str) -> str:
 _HERE = Processes()
 me = _HERE.me
 is_alive = _HERE.is_alive
+process_of = _HERE.of

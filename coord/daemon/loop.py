@@ -1,0 +1,66 @@
+"""Observe, decide, perform: one thread, level-triggered.
+
+Each cycle decides from the state, not from what woke it: any hint may be lost, and the
+next cycle finishes the work. A command's event is committed before anything else is
+looked at, since somebody may be waiting to see it in the ledger.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from coord.daemon.observe import Observer
+from coord.daemon.perform import Performer
+from coord.daemon.plan import Action, Hint
+from coord.daemon.rules.listed import RULES
+from coord.service.coord import Coord
+from coord.stores.bell import Bell
+
+# Between two looks at the folders when commands or files come in a burst: commits go on at full speed.
+_SPACING = 0.05
+_ROUNDS = 8
+_REST = 0.11
+
+
+@dataclass
+class Loop:
+    """The daemon's one thread."""
+
+    coord: Coord
+    observer: Observer
+    performer: Performer
+    committed: Callable[[], None]
+
+    def run(self, bell: Bell, stopped: Callable[[], bool], until: float | None = None) -> None:
+        """Go on until STOPPED says so, or until the monotonic second UNTIL."""
+        monotonic = self.coord.clock.monotonic
+        interval = self.coord.config.watch.scan_every.total_seconds()
+        full_at = look_at = monotonic()
+        while not stopped() and (until is None or monotonic() < until):
+            self._settle()
+            now = monotonic()
+            if now >= look_at:
+                full = now >= full_at
+                unfinished = self.cycle(Hint("timer" if full else "change"), full=full)
+                self._settle()
+                now = monotonic()
+                full_at = now + interval if full else full_at
+                look_at = now + _REST if unfinished else full_at
+            if bell.wait(max(0.0, min(look_at, full_at, until or full_at) - monotonic())):
+                bell.drain()
+                look_at = min(look_at, now + _SPACING)
+
+    def cycle(self, hint: Hint, *, full: bool) -> bool:
+        """Look, decide and act until nothing is left to do; True where something is not ripe yet."""
+        for _ in range(_ROUNDS):
+            view = self.observer.view(full=full)
+            actions: list[Action] = [action for rule in RULES for action in rule(view, hint)]
+            # A list, not a generator: every action is performed, not only those up to the first that worked.
+            changed = [self.performer.perform(action) for action in actions]
+            if not any(changed):
+                ripening = any(not dropped.whole for dropped in view.dropped)
+                return ripening or self.performer.landing.running is not None
+        return True
+
+    def _settle(self) -> None:
+        if self.coord.committer.settle():
+            self.committed()

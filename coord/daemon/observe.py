@@ -1,0 +1,170 @@
+"""One View per cycle: what is in the folders now, read again only where it changed."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from coord.daemon.plan import Dropped, Read, View, Waiting
+from coord.git import maintain
+from coord.model import codec, keys, mailboxes
+from coord.model.errors import BadRecord
+from coord.model.records import Lock, Message
+from coord.service import adopt, leasebook, merges, verify
+from coord.service.coord import Coord
+
+R = TypeVar("R")
+JUMP = 5.0
+_REMINDERS = ("mail.reminded", "mail.escalated")
+
+
+@dataclass
+class Steadiness:
+    """Tells whether the wall clock and the monotonic clock have passed the same time.
+
+    They part when the machine sleeps or the clock is set; a jump of more than five seconds
+    makes the daemon reap nothing for one interval.
+    """
+
+    interval: timedelta
+    _wall: datetime | None = None
+    _monotonic: float = 0.0
+    _unsteady_until: float = 0.0
+
+    def check(self, wall: datetime, monotonic: float) -> bool:
+        """Take a reading of both clocks and tell whether they can be trusted."""
+        if self._wall is not None:
+            jump = abs((wall - self._wall).total_seconds() - (monotonic - self._monotonic))
+            if jump > JUMP:
+                self._unsteady_until = monotonic + self.interval.total_seconds()
+        self._wall, self._monotonic = wall, monotonic
+        return monotonic >= self._unsteady_until
+
+
+@dataclass
+class _Cache:
+    """Parsed records by key, valid while the file is the same one unchanged."""
+
+    entries: dict[str, tuple[tuple[int, int, int], object]] = field(default_factory=dict)
+
+    def get(
+        self, path: str, key: str, parse: Callable[[bytes, str], R], read: Callable[[str], bytes | None]
+    ) -> R | None:
+        try:
+            found = os.stat(path, follow_symlinks=False)
+        except OSError:
+            return None
+        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        known = self.entries.get(key)
+        if known is not None and known[0] == stamp:
+            return known[1]  # type: ignore[return-value]  # one key is always parsed by the same function
+        data = read(key)
+        if data is None:
+            return None
+        try:
+            parsed: R | None = parse(data, key)
+        except BadRecord:
+            parsed = None
+        self.entries[key] = (stamp, parsed)
+        return parsed
+
+    def keep(self, seen: set[str]) -> None:
+        for key in self.entries.keys() - seen:
+            del self.entries[key]
+
+
+class Observer:
+    """Looks at the repository; keeps only what can be read again."""
+
+    def __init__(self, coord: Coord) -> None:
+        self.coord = coord
+        self.closed: set[str] = set()
+        self._cache = _Cache()
+        self._steadiness = Steadiness(coord.config.watch.scan_every)
+        self._reminded: dict[tuple[str, str], int] | None = None
+        self._ledger_read: tuple[str | None, tuple[Read, ...]] = (None, ())
+
+    def view(self, *, full: bool) -> View:
+        """Look; FULL also compares the folders with the ledger, which costs a git process when anything changed."""
+        coord = self.coord
+        now = coord.now()
+        inbox = list(self._messages())
+        locks = tuple(self._locks())
+        self._cache.keep({waiting.key for waiting in inbox} | {keys.lock(lock) for lock in locks})
+        return View(
+            now=now,
+            config=coord.config,
+            steady=self._steadiness.check(now, coord.clock.monotonic()),
+            dropped=tuple(self._dropped()),
+            shared=tuple(
+                key
+                for name in keys.SHARED_MAILBOXES
+                for key in coord.records(keys.mailbox(name))
+                if not keys.is_read(key)
+            ),
+            unread=tuple(inbox),
+            read=self._read() if full else (),
+            locks=locks,
+            dead_holders=_dead(locks),
+            merges=tuple(request for _, request in merges.waiting(coord)),
+            drifted=bool(full and verify.drift(coord)),
+            fragmented=full and maintain.needs_repack(coord.place.common),
+        )
+
+    def reminded(self, mailbox: str, ids: tuple[str, ...], level: int) -> None:
+        """Note that somebody was told of these messages; the ledger holds it for the next daemon."""
+        if self._reminded is not None:
+            self._reminded.update({(mailbox, one): level for one in ids})
+
+    def _dropped(self) -> Iterator[Dropped]:
+        found = adopt.waiting(self.coord)
+        for one in found:
+            yield Dropped(one.key, one.rested or one.key in self.closed)
+        self.closed &= {one.key for one in found}
+
+    def _messages(self) -> Iterator[Waiting]:
+        coord = self.coord
+        if self._reminded is None:
+            self._reminded = _reminders(coord)
+        for name in (*coord.config.names, mailboxes.OWNER):
+            for key in coord.records(keys.mailbox(name)):
+                if keys.is_read(key):
+                    continue
+                message: Message | None = self._cache.get(f"{coord.home}/{key}", key, codec.decode_message, self._bytes)
+                if message is not None:
+                    yield Waiting(key, name, message, self._reminded.get((name, message.id), 0))
+
+    def _locks(self) -> Iterator[Lock]:
+        for key in self.coord.records("locks"):
+            lock: Lock | None = self._cache.get(f"{self.coord.home}/{key}", key, codec.decode_lock, self._bytes)
+            if lock is not None:
+                yield lock
+
+    def _bytes(self, key: str) -> bytes | None:
+        stored = self.coord.store.get(key)
+        return stored.data if stored is not None else None
+
+    def _read(self) -> tuple[Read, ...]:
+        tip = self.coord.ledger.tip()
+        if tip != self._ledger_read[0]:
+            self.coord.index.sync()
+            since = self.coord.index.live_since("inbox")
+            self._ledger_read = (tip, tuple(Read(key, at) for key, at in since.items() if keys.is_read(key)))
+        return self._ledger_read[1]
+
+
+def _dead(locks: tuple[Lock, ...]) -> tuple[int, ...]:
+    return tuple(lock.token for lock in locks if leasebook.holder_is_dead(lock))
+
+
+def _reminders(coord: Coord) -> dict[tuple[str, str], int]:
+    """Who was told of which unread message, and how far: from the ledger, so that a restart tells nobody twice."""
+    coord.index.sync()
+    told: dict[tuple[str, str], int] = {}
+    for kind in _REMINDERS:
+        for entry in coord.index.entries(kind=kind, limit=None):
+            for one in entry.cause:
+                place = (entry.facts.get("Mailbox", ""), one)
+                told[place] = max(told.get(place, 0), int(entry.facts.get("Level", "0")))
+    return told

@@ -1,0 +1,97 @@
+"""Carry out one Action through the service; a failing one is noted and tried again later, never fatal."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from coord.daemon.observe import Observer
+from coord.daemon.plan import Action, Adopt, ExpireLease, Forward, FreeDead, Merge, Reconcile, Remind, Repack, Retire
+from coord.git import maintain
+from coord.model.errors import CoordError
+from coord.service import adopt, leasebook, upkeep, verify
+from coord.service.coord import Coord
+from coord.service.landing import Landing
+
+_FIRST, _LONGEST = timedelta(seconds=1), timedelta(minutes=5)
+
+
+@dataclass
+class Backoff:
+    """When a failing action may be tried again: after 1, 2, 4 … seconds, at most five minutes."""
+
+    failures: dict[Action, tuple[int, float]] = field(default_factory=dict)
+
+    def ready(self, action: Action, now: float) -> bool:
+        """Tell whether ACTION may be tried at NOW (monotonic seconds)."""
+        return now >= self.failures.get(action, (0, 0.0))[1]
+
+    def failed(self, action: Action, now: float) -> int:
+        """Note a failure and return how many there were in a row."""
+        count = self.failures.get(action, (0, 0.0))[0] + 1
+        wait = min(_FIRST * 2 ** (min(count, 16) - 1), _LONGEST)
+        self.failures[action] = (count, now + wait.total_seconds())
+        return count
+
+    def worked(self, action: Action) -> None:
+        """Forget the failures of an action that worked."""
+        self.failures.pop(action, None)
+
+
+class Performer:
+    """Carries out actions one at a time."""
+
+    def __init__(self, coord: Coord, observer: Observer, say: Callable[[str], None]) -> None:
+        self.coord = coord
+        self.observer = observer
+        self.landing = Landing(coord)
+        self.say = say
+        self._backoff = Backoff()
+
+    def perform(self, action: Action) -> bool:
+        """Carry out ACTION; True when something changed, so that another cycle is worth while."""
+        now = self.coord.clock.monotonic()
+        if not self._backoff.ready(action, now):
+            return False
+        try:
+            changed = self._do(action)
+        except (CoordError, OSError) as fault:
+            self._note(action, fault, now)
+            return False
+        self._backoff.worked(action)
+        return changed
+
+    def _do(self, action: Action) -> bool:
+        coord = self.coord
+        match action:
+            case Adopt(key):
+                return adopt.adopt(coord, key)
+            case Forward(key):
+                return adopt.forward(coord, key)
+            case ExpireLease(scope, token):
+                with leasebook.opened(coord) as book:
+                    return book.expire(scope, token)
+            case FreeDead():
+                with leasebook.opened(coord):
+                    return True
+            case Retire(chosen, why):
+                return upkeep.retire(coord, chosen, why) > 0
+            case Remind(mailbox, to, level, ids):
+                upkeep.remind(coord, mailbox, to, level, ids)
+                self.observer.reminded(mailbox, ids, level)
+                return True
+            case Merge(identifier):
+                return self.landing.advance(identifier)
+            case Reconcile():
+                return verify.reconcile(coord, verify.drift(coord)) > 0
+            case Repack():
+                maintain.repack_in_background(coord.git, coord.private / "guards" / "repack.lock")
+                return False
+
+    def _note(self, action: Action, fault: CoordError | OSError, now: float) -> None:
+        count = self._backoff.failed(action, now)
+        self.say(f"failed ({count}): {action}: {fault}")
+        if count == 1:
+            event = self.coord.event(
+                "watch.failed", f"{type(action).__name__}: {fault}", agent="coord", why=str(action)
+            )
+            self.coord.record(event)

@@ -1,0 +1,129 @@
+"""What a rule sees (View) and what it may ask for (Action)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from coord.config import Config
+from coord.model.records import Lock, MergeRequest, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A file written by hand into a mailbox; `whole` once nobody is writing it any more."""
+
+    key: str
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An unread message in a mailbox, and up to which level its reader and others were told of its age."""
+
+    key: str
+    mailbox: str
+    message: Message
+    reminded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A read message that the ledger holds, and since when it has been read."""
+
+    key: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The world at one moment, as every rule of a cycle sees it.
+
+    `steady` is False for one interval after the clock jumped (the machine slept, or the
+    clock was set): nothing is reaped then, so that whoever slept too can renew first.
+    """
+
+    now: datetime
+    config: Config
+    steady: bool = True
+    dropped: tuple[Dropped, ...] = ()
+    shared: tuple[str, ...] = ()
+    unread: tuple[Waiting, ...] = ()
+    read: tuple[Read, ...] = ()
+    locks: tuple[Lock, ...] = ()
+    dead_holders: tuple[int, ...] = ()
+    merges: tuple[MergeRequest, ...] = ()
+    drifted: bool = False
+    fragmented: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Make a hand-written file a message and deliver it."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Deliver a message that lies in a shared mailbox."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireLease:
+    """Remove a lease past its time, if it still has this token."""
+
+    scope: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class FreeDead:
+    """Free the leases of processes that are proven dead."""
+
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Take messages out of the folders; the ledger keeps them."""
+
+    keys: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remind:
+    """Tell `to` once that messages in MAILBOX have waited too long; `level` 1 its reader, 2 coordinator, 3 owner."""
+
+    mailbox: str
+    to: str
+    level: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Take the request at the head of the queue one step further."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Record what was changed by hand in the folders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repack:
+    """Let git combine the ledger's small packs, in the background."""
+
+
+Action = Adopt | Forward | ExpireLease | FreeDead | Retire | Remind | Merge | Reconcile | Repack
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Why a cycle runs; no rule may rest on it, since any hint may be lost."""
+
+    why: str = "timer"

@@ -1,0 +1,14 @@
+"""Every rule, in the order a cycle asks them."""
+
+from collections.abc import Callable
+
+from coord.daemon.plan import Action, Hint, View
+from coord.daemon.rules.deliver import deliver
+from coord.daemon.rules.expire import expire
+from coord.daemon.rules.keep import keep
+from coord.daemon.rules.merge import merge
+from coord.daemon.rules.sweep import sweep
+
+Rule = Callable[[View, Hint], list[Action]]
+
+RULES: tuple[Rule, ...] = (deliver, expire, merge, sweep, keep)

@@ -1,0 +1,135 @@
+"""`coord watch`: one daemon per repository, in the foreground or detached."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+
+from coord.daemon import sources
+from coord.daemon.loop import Loop
+from coord.daemon.narrate import Narrator
+from coord.daemon.observe import Observer
+from coord.daemon.perform import Performer
+from coord.daemon.plan import Hint
+from coord.model import times
+from coord.model.errors import Refused, Unavailable
+from coord.service import watching
+from coord.service.coord import DAEMON_BELL, Coord
+from coord.stores import oslock
+
+_START_LIMIT = 15.0
+
+
+def watch(coord: Coord, *, seconds: float | None = None, say: Callable[[str], None]) -> None:
+    """Run the daemon in this process until it is told to stop.
+
+    Raises:
+        Refused: another one runs already; says which.
+    """
+    lock = oslock.singleton(coord.private / "guards" / watching.LOCK)
+    if lock is None:
+        raise _running(coord)
+    with lock, coord.bells.listen(DAEMON_BELL) as bell, _stopping(coord) as stopped:
+        watching.announce(coord)
+        observer = Observer(coord)
+        narrator = Narrator(coord, say)
+        performer = Performer(coord, observer, say)
+        say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
+        with sources.watching(coord.home, closed=observer.closed.add, ring=lambda: _ring(coord)):
+            try:
+                until = coord.clock.monotonic() + seconds if seconds is not None else None
+                Loop(coord, observer, performer, narrator.tell).run(bell, stopped, until)
+            finally:
+                performer.landing.stop()
+                coord.committer.settle()
+                narrator.tell()
+        say("stopped; everything is in the ledger")
+
+
+def once(coord: Coord, *, say: Callable[[str], None]) -> None:
+    """Do everything there is to do now, and end: for a crontab, or to see what the daemon would do."""
+    lock = oslock.singleton(coord.private / "guards" / watching.LOCK)
+    if lock is None:
+        raise _running(coord)
+    with lock, coord.bells.listen(DAEMON_BELL):
+        observer = Observer(coord)
+        narrator = Narrator(coord, say)
+        performer = Performer(coord, observer, say)
+        loop = Loop(coord, observer, performer, narrator.tell)
+        try:
+            while loop.cycle(Hint("once"), full=True):
+                time.sleep(0.05)
+        finally:
+            performer.landing.stop()
+            coord.committer.settle()
+            narrator.tell()
+
+
+def detach(coord: Coord) -> watching.Daemon:
+    """Start the daemon in a session of its own and return once it watches.
+
+    Raises:
+        Refused: one runs already.
+        Unavailable: it ended at once; names its log.
+    """
+    if watching.find(coord).state == "running":
+        raise _running(coord)
+    log = coord.private / "logs" / "watch.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "coord", "--repo", str(coord.home), "watch"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            cwd=coord.home,
+        )
+    deadline = time.monotonic() + _START_LIMIT
+    while time.monotonic() < deadline:
+        found = watching.find(coord)
+        if found.state == "running" and found.pid == child.pid:
+            return found
+        if child.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise Unavailable(f"the daemon did not start (status {child.poll()})", hint=f"see the end of {log}")
+
+
+def _running(coord: Coord) -> Refused:
+    found = watching.find(coord)
+    since = f", since {times.format_time(found.since)}" if isinstance(found.since, datetime) else ""
+    return Refused(
+        f"a daemon watches {coord.home} already (pid {found.pid or 'unknown'}{since})",
+        hint="see `coord watch status`, or end it with `coord watch stop`",
+        pid=found.pid,
+    )
+
+
+def _ring(coord: Coord) -> None:
+    coord.bells.ring(DAEMON_BELL)
+
+
+@contextmanager
+def _stopping(coord: Coord) -> Iterator[Callable[[], bool]]:
+    """Turn SIGINT, SIGTERM and SIGHUP into a question that the loop asks between two steps."""
+    asked: list[int] = []
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.append(number)
+        coord.bells.ring(DAEMON_BELL)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

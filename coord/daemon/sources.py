@@ -1,0 +1,54 @@
+"""What wakes the daemon: changes in the folders. Every wake-up is a hint; the scan is the truth."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import watchdog.events
+import watchdog.observers
+
+from coord.model import keys
+
+# Opening, reading and (where a close is reported) every single write are noise.
+_WANTED = [
+    watchdog.events.FileClosedEvent,
+    watchdog.events.FileCreatedEvent,
+    watchdog.events.FileDeletedEvent,
+    watchdog.events.FileModifiedEvent,
+    watchdog.events.FileMovedEvent,
+    watchdog.events.DirCreatedEvent,
+    watchdog.events.DirMovedEvent,
+]
+
+
+class _Handler(watchdog.events.FileSystemEventHandler):
+    def __init__(self, home: Path, closed: Callable[[str], None], ring: Callable[[], None]) -> None:
+        self.home = f"{home}/"
+        self.closed = closed
+        self.ring = ring
+
+    def on_any_event(self, event: watchdog.events.FileSystemEvent) -> None:
+        """Wake the loop, and tell it of files whose writer is done with them."""
+        if isinstance(event, watchdog.events.FileClosedEvent):
+            self.closed(str(event.src_path).removeprefix(self.home))
+        elif isinstance(event, watchdog.events.FileMovedEvent):
+            # A file moved into place is whole: that is how careful writers write.
+            self.closed(str(event.dest_path).removeprefix(self.home))
+        elif isinstance(event, watchdog.events.FileModifiedEvent) and hasattr(watchdog.events, "FileClosedEvent"):
+            return
+        self.ring()
+
+
+@contextmanager
+def watching(home: Path, *, closed: Callable[[str], None], ring: Callable[[], None]) -> Iterator[None]:
+    """Watch the three folders of HOME; CLOSED gets the key of each file that became whole, RING wakes the loop."""
+    observer = watchdog.observers.Observer()
+    handler = _Handler(home, closed, ring)
+    for folder in keys.FOLDERS:
+        observer.schedule(handler, str(home / folder), recursive=True, event_filter=_WANTED)
+    observer.start()
+    try:
+        yield
+    finally:
+        observer.stop()
+        observer.join(timeout=5)

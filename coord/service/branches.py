@@ -1,0 +1,47 @@
+"""The base branch, and how far others are from it."""
+
+from coord.model.errors import NotFound, Refused
+from coord.service.coord import Coord
+
+
+def base(coord: Coord) -> str:
+    """Return the branch that work is merged into: configured, else the one checked out at home.
+
+    Raises:
+        Refused: home stands on no branch and none is configured.
+    """
+    if coord.config.merge.into:
+        return coord.config.merge.into
+    done = coord.git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False)
+    if done.status != 0:
+        raise Refused(
+            f"{coord.home} is on no branch, so there is no base to merge into",
+            hint="set `merge: {into: main}` in .coord.yaml",
+        )
+    return done.out.decode().strip()
+
+
+def ref(branch: str) -> str:
+    """Return the full name of a branch's ref."""
+    return branch if branch.startswith("refs/") else f"refs/heads/{branch}"
+
+
+def tip(coord: Coord, branch: str) -> str:
+    """Return the commit a branch points at.
+
+    Raises:
+        NotFound: there is no such branch.
+    """
+    found = coord.git.tip(ref(branch))
+    if found is None:
+        raise NotFound(f"there is no branch {branch}", hint="see `git branch`; commit something on it first")
+    return found
+
+
+def distance(coord: Coord, base_branch: str, head: str) -> tuple[int, int]:
+    """Return how many commits HEAD is ahead of the base and how many behind; (0, 0) where either is unborn."""
+    from_base = coord.git.tip(ref(base_branch))
+    if from_base is None or not head or set(head) == {"0"}:
+        return 0, 0
+    behind, ahead = coord.git.text("rev-list", "--left-right", "--count", f"{from_base}...{head}").split()
+    return int(ahead), int(behind)

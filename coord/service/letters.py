@@ -1,0 +1,121 @@
+"""Looking into mailboxes: what lies where, and finding a message by a part of its id."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from coord.model import codec, ids, keys, mailboxes
+from coord.model.errors import BadRecord, NotFound, Usage
+from coord.model.records import Message
+from coord.service.coord import Coord
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A message in somebody's mailbox."""
+
+    message: Message
+    mailbox: str
+    unread: bool
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One message wherever it is: who still has it unread, who has read it, and whether only the ledger has it."""
+
+    message: Message
+    unread_by: tuple[str, ...] = ()
+    read_by: tuple[str, ...] = ()
+    retired: bool = False
+
+
+def find(coord: Coord, part: str) -> Shown:
+    """Find a message by its id or an unambiguous beginning or end of it: live ones first, then the ledger's.
+
+    Raises:
+        NotFound: no message has such an id.
+        Usage: several have.
+    """
+    live = everywhere(coord, part)
+    if live:
+        _only([item.message.id for item in live], part)
+        return Shown(
+            live[0].message,
+            tuple(item.mailbox for item in live if item.unread),
+            tuple(item.mailbox for item in live if not item.unread),
+        )
+    coord.committer.settle()
+    coord.index.sync()
+    found = coord.index.find_message(part.strip().upper())
+    if not found:
+        raise NotFound(
+            f"no message has the id {part!r}", hint="see `coord mail list --read` and `coord log --kind mail`"
+        )
+    _only([identifier for identifier, _ in found], part)
+    identifier, blob = found[0]
+    return Shown(codec.decode_message(coord.index.content(blob), identifier), retired=True)
+
+
+def _only(found: list[str], part: str) -> None:
+    if len(set(found)) > 1:
+        several = ", ".join(sorted(set(found))[:5])
+        raise Usage(f"{part!r} fits several messages: {several}", hint="give more of the id")
+
+
+def everywhere(coord: Coord, part: str) -> list[Item]:
+    """Return every live copy of the messages whose id starts or ends with PART."""
+    wanted = part.strip().upper()
+    found: list[Item] = []
+    for name in mailboxes.everyone(coord.config.names):
+        matching = [key for key in keys_of(coord, name) if _fits(key, wanted)]
+        found.extend(items(coord, name, matching))
+    return found
+
+
+def _fits(key: str, part: str) -> bool:
+    identifier = keys.id_in(key) or ""
+    return len(part) >= 4 and (identifier.startswith(part) or identifier.endswith(part))
+
+
+def one_of(among: list[str], part: str, name: str) -> str:
+    """Return the one key AMONG those of NAME's mailbox whose id starts or ends with PART."""
+    found = [key for key in among if _fits(key, part.strip().upper())]
+    _only([keys.id_in(key) or "" for key in found], part)
+    if not found:
+        raise NotFound(
+            f"{name} has no message {part!r}",
+            hint="see `coord mail list` (ids may be shortened to 4 characters or more)",
+        )
+    return found[0]
+
+
+def keys_of(coord: Coord, name: str) -> list[str]:
+    """Return the keys of the messages in a mailbox, read ones too."""
+    return coord.records(keys.mailbox(name))
+
+
+def items(coord: Coord, name: str, found: Sequence[str]) -> Iterator[Item]:
+    """Read the messages at some keys of a mailbox; what is gone meanwhile is left out."""
+    for key in found:
+        stored = coord.store.get(key)
+        if stored is None:
+            continue  # read by its owner, or retired, since the folder was listed
+        try:
+            message = codec.decode_message(stored.data, key)
+        except BadRecord as fault:
+            message = _unreadable(key, fault)
+        yield Item(message, name, not keys.is_read(key), key)
+
+
+def _unreadable(key: str, fault: BadRecord) -> Message:
+    """Stand in for a record that was damaged by hand, so that one bad file does not hide the others."""
+    identifier = keys.id_in(key) or ""
+    return Message(
+        id=identifier,
+        sender="unknown",
+        to=(),
+        subject=f"(unreadable: {fault.message})",
+        body=f"{key} cannot be read: {fault.message}\n",
+        sent_at=ids.time_of(identifier),
+        thread=identifier,
+    )

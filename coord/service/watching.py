@@ -1,0 +1,80 @@
+"""The daemon as others see it: who runs, since when, and how to end it."""
+
+import json
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from coord.model import times
+from coord.model.errors import CoordError, TimedOut
+from coord.model.records import Process
+from coord.service.command import command
+from coord.service.coord import Coord
+from coord.stores import durable, oslock
+
+LOCK = "daemon.lock"
+IDENTITY = "daemon.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What is known of the daemon; `unknown` where its process cannot be seen from here."""
+
+    state: Literal["running", "stopped", "unknown"]
+    pid: int | None = None
+    since: datetime | None = None
+    log: str = ""
+
+
+def announce(coord: Coord) -> None:
+    """Note that this process is the daemon; it holds the lock that proves it."""
+    me = oslock.me()
+    plain = {"process": asdict(me), "since": times.format_time(coord.now())}
+    durable.replace(coord.private / IDENTITY, json.dumps(plain).encode())
+
+
+def find(coord: Coord) -> Daemon:
+    """Find the daemon by the process it announced, never by the age of a file."""
+    log = str(coord.private / "logs" / "watch.log")
+    try:
+        plain = json.loads((coord.private / IDENTITY).read_text(encoding="utf-8"))
+        process = Process(**plain["process"])
+        since = times.parse_time(plain["since"])
+    except (OSError, ValueError, KeyError, TypeError, CoordError):
+        return Daemon("stopped", log=log)
+    alive = oslock.is_alive(process)
+    if alive is False:
+        return Daemon("stopped", log=log)
+    return Daemon("running" if alive else "unknown", process.pid, since, log)
+
+
+@command("watch status", example="coord watch status")
+def status(coord: Coord) -> Daemon:
+    """Tell whether the daemon runs, since when, and where its log is."""
+    return find(coord)
+
+
+@command("watch stop", example="coord watch stop")
+def stop(
+    coord: Coord, *, timeout: Annotated[timedelta, "how long to wait for it to end"] = timedelta(seconds=10)
+) -> Daemon:
+    """Ask the daemon to finish what it does and end; return once it has.
+
+    Raises:
+        TimedOut: it still runs.
+    """
+    found = find(coord)
+    if found.state != "running" or found.pid is None:
+        return found
+    os.kill(found.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout.total_seconds()
+    while find(coord).state == "running":
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"the daemon (pid {found.pid}) still runs", hint=f"see {found.log}, or end it with kill {found.pid}"
+            )
+        time.sleep(0.02)
+    return Daemon("stopped", found.pid, found.since, found.log)

@@ -1,0 +1,132 @@
+"""A checkout of its own for each agent."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from coord.git import trash, worktree
+from coord.git.repo import Git
+from coord.model import mailboxes
+from coord.model.errors import NotFound, Refused, Usage
+from coord.service import branches
+from coord.service.command import command
+from coord.service.coord import Coord
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """An agent's worktree: where it is, its branch, and how far that is from the base."""
+
+    agent: str
+    path: str
+    branch: str
+    head: str
+    ahead: int = 0
+    behind: int = 0
+    dirty: tuple[str, ...] = ()
+    missing: bool = False
+    notes: tuple[str, ...] = ()
+    kept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Every agent's worktree."""
+
+    base: str
+    trees: tuple[Tree, ...]
+
+
+@command("worktree add", writes=True, example="coord worktree add backend")
+def add(
+    coord: Coord,
+    agents: Annotated[tuple[str, ...], "whose; default: every agent that has none"] = (),
+    *,
+    base: Annotated[str, "the commit or branch to start from; default: the base branch"] = "",
+) -> Trees:
+    """Give agents a worktree each, on a branch of their own, with links to the live folders.
+
+    An agent that only knows files reads and writes `inbox/` and the rest there as it would
+    at home. A worktree that exists already is left as it is; its links are renewed.
+    """
+    chosen = [coord.config.agent(name.lower()).name for name in agents] or list(coord.config.names)
+    start = base or branches.base(coord)
+    present = {tree.path: tree for tree in worktree.all_of(coord.git)}
+    made = []
+    for name in chosen:
+        path = coord.worktree_of(name)
+        if path in present and not path.is_dir():
+            raise Refused(
+                f"git still lists a worktree at {path}, but the folder is gone",
+                hint="run `git worktree prune`, then try again",
+            )
+        fresh = path not in present
+        if fresh:
+            worktree.add(coord.git, path, branch_of(coord, name), start)
+        notes = worktree.link(coord.home, path, (*mailboxes.everyone(coord.config.names), "merges"))
+        if fresh:
+            coord.record(coord.event("worktree.added", f"{name}: {branch_of(coord, name)}", agent=name))
+        made.append(_tree(coord, name, notes))
+    return Trees(branches.base(coord), tuple(made))
+
+
+@command("worktree list", example="coord worktree list")
+def list_(coord: Coord) -> Trees:
+    """List the agents' worktrees: how far ahead of and behind the base, and what is uncommitted."""
+    present = {tree.path for tree in worktree.all_of(coord.git)}
+    found = [_tree(coord, name) for name in coord.config.names if coord.worktree_of(name) in present]
+    return Trees(branches.base(coord), tuple(found))
+
+
+@command("worktree remove", writes=True, example="coord worktree remove backend --keep")
+def remove(
+    coord: Coord,
+    agent: Annotated[str, "whose"],
+    *,
+    keep: Annotated[bool, "first keep unmerged and uncommitted work on refs/coord/trash/"] = False,
+) -> Tree:
+    """Remove an agent's worktree; its branch stays.
+
+    Refuses while there is uncommitted or unmerged work, unless --keep puts all of it on a
+    ref first. Nothing is destroyed either way.
+
+    Raises:
+        Refused: work would be lost.
+    """
+    name = coord.config.agent(agent.lower()).name
+    path = coord.worktree_of(name)
+    found = next((tree for tree in worktree.all_of(coord.git) if tree.path == path), None)
+    if found is None:
+        raise NotFound(f"{name} has no worktree at {path}", hint="see `coord worktree list`")
+    if coord.start.is_relative_to(path):
+        raise Usage(f"you stand in {path}, which is to be removed", hint=f"go to {coord.home} first")
+    kept = ""
+    if path.is_dir():
+        unfinished = worktree.unfinished(coord.git, path, branches.base(coord))
+        if unfinished.any and not keep:
+            raise Refused(
+                f"{name}'s worktree has work that is nowhere else: {unfinished.words}",
+                hint=f"merge or commit it, or keep it aside: coord worktree remove {name} --keep",
+                dirty=unfinished.dirty,
+                unmerged=unfinished.unmerged,
+            )
+        kept = trash.keep(Git(path), path, name, coord.now()) if unfinished.any else ""
+    gone = _tree(coord, name)
+    worktree.remove(coord.git, path)
+    coord.record(coord.event("worktree.removed", f"{name}: {path.name}", agent=coord.whoever() or name, kept=kept))
+    return Tree(name, gone.path, gone.branch, gone.head, kept=kept)
+
+
+def branch_of(coord: Coord, agent: str) -> str:
+    """Return the name of AGENT's branch."""
+    return coord.config.worktrees.branch.format(name=agent)
+
+
+def _tree(coord: Coord, name: str, notes: tuple[str, ...] = ()) -> Tree:
+    path = coord.worktree_of(name)
+    listed = next((tree for tree in worktree.all_of(coord.git) if tree.path == path), None)
+    branch = listed.branch if listed else branch_of(coord, name)
+    head = listed.head if listed else ""
+    if not path.is_dir():
+        return Tree(name, str(path), branch, head, missing=True, notes=notes)
+    ahead, behind = branches.distance(coord, branches.base(coord), head)
+    return Tree(name, str(path), branch, head, ahead, behind, worktree.dirty(path), notes=notes)

@@ -1,0 +1,110 @@
+"""Messages written by hand."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from support import git
+
+from coord.service import adopt, mail
+from coord.service.coord import Coord
+
+Open = Callable[..., Coord]
+
+
+def drop(repo: Path, place: str, text: str | bytes) -> Path:
+    """Write a file as a hand does, long enough ago to be whole."""
+    path = repo / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    return path
+
+
+def test_a_bare_file_is_a_message(repo: Path, coord_for: Open) -> None:
+    path = drop(repo, "inbox/frontend/note to you.md", "# Look at this\n\nplease\n")
+    me = coord_for("frontend")
+    (item,) = mail.list_(me).items
+    assert (item.message.sender, item.message.subject) == ("unknown", "Look at this")
+    assert item.message.body == "# Look at this\n\nplease\n"
+    assert not path.exists()
+    me.settle()
+    assert "unknown -> frontend: Look at this" in git(repo, "log", "-1", "--format=%s", "coord/ledger")
+
+
+def test_front_matter_is_read_generously(repo: Path, coord_for: Open) -> None:
+    drop(repo, "inbox/frontend/a.md", "---\nFrom: Backend\nTO: security\nPriority: HIGH\ncolour: blue\n---\nbody\n")
+    (item,) = mail.list_(coord_for("frontend")).items
+    assert (item.message.sender, item.message.priority, item.message.to) == ("backend", "high", ("frontend", "security"))
+    assert item.message.extra["colour"] == "blue"
+    assert mail.list_(coord_for("security")).unread == 1
+
+
+def test_all_reaches_everybody_once_and_auto_whom_it_concerns(repo: Path, coord_for: Open) -> None:
+    drop(repo, "inbox/all/a.md", "---\nfrom: backend\n---\nfor all\n")
+    drop(repo, "inbox/auto/b.md", "---\nfrom: backend\n---\nweb_app/index.html looks odd\n")
+    coord = coord_for("backend")
+    assert adopt.adopt_waiting(coord) == 2
+    assert mail.list_(coord_for("security")).unread == 1
+    assert sorted(item.message.body for item in mail.list_(coord_for("frontend")).items) == [
+        "for all\n",
+        "web_app/index.html looks odd\n",
+    ]
+    assert mail.list_(coord).unread == 0
+    assert adopt.waiting(coord) == ()
+
+
+def test_an_adoption_done_again_makes_the_same_message(repo: Path, coord_for: Open) -> None:
+    coord = coord_for("frontend")
+    for _ in range(2):
+        drop(repo, "inbox/frontend/a.md", "same\n")
+        adopt.adopt_waiting(coord)
+    assert mail.list_(coord).unread == 1
+    mail.read(coord)
+    drop(repo, "inbox/frontend/a.md", "same\n")
+    adopt.adopt_waiting(coord)
+    assert mail.list_(coord).unread == 0
+
+
+def test_an_unknown_recipient_bounces_to_the_sender_with_the_nearest_name(repo: Path, coord_for: Open) -> None:
+    drop(repo, "inbox/all/x.md", "---\nfrom: backend\nto: fronted\n---\nhi\n")
+    adopt.adopt_waiting(coord_for("owner"))
+    (item,) = mail.list_(coord_for("backend")).items
+    assert "did you mean frontend" in item.message.body
+    (dead,) = [path for path in (repo / "inbox/.dead").iterdir() if not path.name.endswith(".why.md")]
+    assert dead.read_text() == "---\nfrom: backend\nto: fronted\n---\nhi\n"
+
+
+def test_what_cannot_be_read_is_kept_byte_for_byte(repo: Path, coord_for: Open) -> None:
+    data = b"---\nfrom: [backend\n---\n\xff\xfe not text \x00"
+    drop(repo, "inbox/frontend/bad.md", data)
+    coord = coord_for("frontend")
+    adopt.adopt_waiting(coord)
+    coord.settle()
+    (dead,) = [path for path in (repo / "inbox/.dead").iterdir() if not path.name.endswith(".why.md")]
+    assert dead.read_bytes() == data
+    assert "undeliverable: bad.md" in mail.list_(coord).items[0].message.subject
+    assert f"inbox/.dead/{dead.name}" in git(repo, "ls-tree", "-r", "--name-only", "coord/ledger")
+
+
+def test_files_under_way_links_and_the_branchs_own_are_left_alone(repo: Path, coord_for: Open) -> None:
+    coord = coord_for("frontend")
+    fresh = repo / "inbox/frontend/fresh.md"
+    fresh.write_text("half")
+    drop(repo, "inbox/frontend/.hidden.md", "x")
+    drop(repo, "inbox/frontend/a.md.swp", "x")
+    drop(repo, "inbox/frontend/b.md~", "x")
+    (repo / "inbox/frontend/link.md").symlink_to("/etc/passwd")
+    drop(repo, "inbox/frontend/GUIDE.md", "the branch's own")
+    git(repo, "add", "-f", "inbox/frontend/GUIDE.md")
+    adopt.adopt_waiting(coord)
+    assert mail.list_(coord).unread == 0
+    assert fresh.exists()
+    assert (repo / "inbox/frontend/GUIDE.md").exists()
+
+
+def test_a_message_larger_than_mail_is_kept_whole(repo: Path, coord_for: Open) -> None:
+    drop(repo, "inbox/frontend/huge.md", b"x" * (3 << 20))
+    adopt.adopt_waiting(coord_for("owner"))
+    (dead,) = [path for path in (repo / "inbox/.dead").iterdir() if not path.name.endswith(".why.md")]
+    assert dead.stat().st_size == 3 << 20
