@@ -151,7 +151,9 @@ def test_a_scope_in_another_letter_case_is_the_same_lease_where_case_is_folded()
     mine = lock("a", "Apps", 5)
     (kept,) = grant((mine,), ask("a", "apps", "APPS"), form=MAC).locks
     assert (kept.scope, kept.token) == ("Apps", 5)
-    assert len(grant((mine,), ask("a", "apps")).locks) == 1
+    shared = replace(mine, mode="shared")
+    upgraded = grant((shared,), ask("a", "apps"), form=MAC)
+    assert (upgraded.locks[0].scope, upgraded.locks[0].token, upgraded.replaced) == ("Apps", 51, (shared,))
     assert grant((mine,), ask("a", "apps")).locks[0].token == 51
 
 
