@@ -15,6 +15,7 @@ _LIMIT = 16_384  # longer front matter is no hand's
 _ROUNDS = 32
 _KEY = re.compile(r"[ \t]*(?:[^\s:#'\"\[{-][^:]{0,127}:|-)[ \t]+(?=\S)")
 _COMMENT = re.compile(r"[ \t]#[ \t]")
+_HASH = re.compile(r"[ \t]#[^ \t\r]")
 
 
 def read(text: str, *, first_line: int = 1) -> Node | None:
@@ -23,7 +24,7 @@ def read(text: str, *, first_line: int = 1) -> Node | None:
     Raises:
         BadRecord: it cannot be read so either, or is refused for another reason than grammar.
     """
-    lines = text.split("\n")
+    lines = [_with_hashes(line) for line in text.split("\n")]
     for _ in range(_ROUNDS):
         try:
             return yamltext.read("\n".join(lines), first_line=first_line)
@@ -31,6 +32,20 @@ def read(text: str, *, first_line: int = 1) -> Node | None:
             if len(text) > _LIMIT or not _mend(lines, fault, first_line):
                 raise
     return yamltext.read("\n".join(lines), first_line=first_line)
+
+
+def _with_hashes(line: str) -> str:
+    """Keep `Fix #12` whole: to YAML a comment starts there, to the hand that wrote it a comment starts with `# `."""
+    if not _HASH.search(line) or line[0] in " \t" or not (found := _KEY.match(line)):
+        return line
+    marked = line[found.end()] in "\"'[{|>&*!" or line.startswith("# ", found.end())
+    return line if marked else _quoted(line, found)
+
+
+def _quoted(line: str, found: re.Match[str]) -> str:
+    comment = _COMMENT.search(line, found.end())
+    value = line[found.end() : comment.start() if comment else None].rstrip()
+    return found.group() + json.dumps(value, ensure_ascii=False)
 
 
 def _mend(lines: list[str], fault: BadRecord, first_line: int) -> bool:
@@ -42,9 +57,7 @@ def _mend(lines: list[str], fault: BadRecord, first_line: int) -> bool:
         line = lines[position] if 0 <= position < len(lines) else ""
         found = _KEY.match(line)
         if found and not _readable(line.strip()):
-            comment = _COMMENT.search(line, found.end())
-            value = line[found.end() : comment.start() if comment else None].rstrip()
-            lines[position] = found.group() + json.dumps(value, ensure_ascii=False)
+            lines[position] = _quoted(line, found)
             return True
     return False
 
