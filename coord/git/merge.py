@@ -142,7 +142,8 @@ def changed(git: Git, base: str, head: str) -> tuple[str, ...]:
             f"{head} and {base} share no history", hint="merge it once by hand with --allow-unrelated-histories"
         )
     start = parted.out.decode().split()[0]
-    words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--ignore-submodules=none", start, theirs)
+    # `.gitmodules` may ask to ignore changes of a submodule, which a merge does not.
+    words = ("diff-tree", "-r", "-z", "--name-only", "--ignore-submodules=none", start, theirs)
     return tuple(os.fsdecode(name) for name in git.run(*words).out.split(b"\0") if name)
 
 

@@ -230,11 +230,25 @@ def test_git_at_work_there_is_waited_for(top: Path) -> None:
 
 
 def test_an_edit_in_the_same_second_is_not_missed(top: Path) -> None:
-    for number in range(10):
-        write(top / "edit", f"{number}\n")
-        sh(top, "commit", "-qam", "again")
-        write(top / "edit", f"{9 - number}\n")
-        assert "edit" in checkout.obstacle(top, *ends(top))
+    sh(top, "config", "core.trustctime", "false")
+    old, new = ends(top)
+    for text in ("edit\n", "mine\n"):
+        write(top / "edit", text)
+        os.utime(top / "edit", (1_700_000_000, 1_700_000_000))
+        if text == "edit\n":
+            sh(top, "update-index", "--refresh")
+            os.utime(top / ".git/index", (1_700_000_000, 1_700_000_000))
+    assert obstacle(top, old, new) == "uncommitted changes in edit"
+    with pytest.raises(Refused, match="edit"):
+        checkout.bring(top, old, new)
+    assert (top / "edit").read_text() == "mine\n"
+
+
+def test_without_an_index_nothing_is_brought(top: Path) -> None:
+    (top / ".git/index").unlink()
+    assert "no index" in obstacle(top, *ends(top))
+    with pytest.raises(Refused, match="nothing is checked out"):
+        checkout.bring(top, *ends(top))
 
 
 def test_the_branch_moves_while_the_index_is_locked(top: Path) -> None:
@@ -399,20 +413,29 @@ def start(big: Path, old: str, new: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_only_its_caller_killed_git_itself_goes_on(big: Path) -> None:
-    old, new = ends(big)
-    sh(big, "update-ref", "refs/heads/main", new, old)
-    with start(big, old, new) as process:
+def test_only_its_caller_killed_git_itself_goes_on(top: Path) -> None:
+    old, new = ends(top)
+    sh(top, "update-ref", "refs/heads/main", new, old)
+    slow, go = top / ".git/slow", top / ".git/go"
+    write(top / ".git/info/attributes", "edit filter=slow\n")
+    sh(top, "config", "filter.slow.smudge", f"touch '{slow}'; until test -e '{go}'; do sleep 0.01; done; cat")
+    with start(top, old, new) as process:
+        deadline = time.monotonic() + 20
+        while not slow.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
         process.kill()
-    deadline = time.monotonic() + 20
+    with pytest.raises(Conflict, match="another process"):
+        checkout.bring(top, old, new)
+    go.touch()
     while True:
         try:
-            checkout.bring(big, old, new)
+            checkout.bring(top, old, new)
             break
         except Conflict:
             assert time.monotonic() < deadline
             time.sleep(0.005)
-    assert_landed(big)
+    assert_landed(top)
 
 
 def test_standing_on_names_every_worktree_of_a_branch(top: Path) -> None:

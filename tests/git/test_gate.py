@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -168,6 +169,28 @@ def test_one_that_ignores_the_polite_signal_is_killed(top: Path, monkeypatch: py
     assert running.stop() is result
 
 
+def test_a_stopped_command_may_clean_up(top: Path) -> None:
+    note = top.parent / "pid"
+    clean_up = "sleep 0.3; touch ../cleaned; exit"
+    running = begin(top, f"trap '{clean_up}' TERM; echo $$ >'{note}'; while :; do sleep 0.05; done")
+    pid_in(note, running)
+    assert running.stop().reason == "error"
+    assert (top / ".git/coord/gates/0/cleaned").exists()
+
+
+def test_a_killed_wrapper_leaves_nothing_behind(top: Path) -> None:
+    note = top.parent / "pid"
+    running = begin(top, f'echo $$ >"{note}"; sleep 60')
+    pid = pid_in(note, running)
+    os.kill(running._process.pid, signal.SIGKILL)
+    result = finish(running)
+    assert (result.passed, result.status, result.reason) == (False, None, "error")
+    deadline = time.monotonic() + 5
+    while alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def test_what_a_gate_leaves_behind_is_ended(top: Path) -> None:
     note = top.parent / "pid"
     assert finish(begin(top, f'sleep 60 & echo $! >"{note}"')).passed
@@ -241,7 +264,7 @@ def test_a_pid_used_again_is_no_leftover(top: Path) -> None:
     note = top.parent / "pid"
     running = begin(top, f'echo $$ >"{note}"; sleep 60')
     pid_in(note, running)
-    (folder / "0/note").write_text(json.dumps({"gate": [running._process.pid, 1.0], "owner": [1, 1.0]}))
+    (folder / "0/note").write_text(json.dumps({"gate": [running._process.pid, 1.0], "owner": [2**22 + 1, 1.0]}))
     assert gate.leftovers(folder) == ()
     running.stop()
     assert gate.leftovers(folder / "none") == ()

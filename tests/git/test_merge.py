@@ -171,12 +171,14 @@ def test_merging_touches_neither_checkout_nor_index(top: Path) -> None:
 
 def test_changed_names_both_ends_of_a_rename_and_submodules(top: Path) -> None:
     save(top, {"a": b"main moved on\n"}, "main")
-    sh(top, "config", "diff.ignoreSubmodules", "all")
     sh(top, "checkout", "-q", "-B", "one", "main~1")
+    sh(top, "config", "-f", ".gitmodules", "submodule.sub.path", "sub")
+    sh(top, "config", "-f", ".gitmodules", "submodule.sub.ignore", "all")
+    sh(top, "add", ".gitmodules")
     sh(top, "mv", "rn", "deep é")
     sh(top, "update-index", "--add", "--cacheinfo", f"160000,{sh(top, 'rev-parse', 'main')},sub")
     sh(top, "commit", "-q", "-m", "one")
-    assert set(merge.changed(Git(top), "main", "one")) == {"rn", "deep é", "sub"}
+    assert set(merge.changed(Git(top), "main", "one")) == {"rn", "deep é", "sub", ".gitmodules"}
     assert merge.changed(Git(top), "one", "main") == ("a",)
 
 
