@@ -103,8 +103,13 @@ def walk(prefix: str, folder: int) -> list[str]:
             if kinds[name]:
                 found.append(key)
             elif name.endswith("/"):
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    found += walk(key, os.open(name[:-1], _FOLDER, dir_fd=folder))
+                try:
+                    inner = os.open(name[:-1], _FOLDER, dir_fd=folder)
+                except OSError as error:
+                    if error.errno not in (errno.ENOENT, *_NO_FOLDER):  # gone, or swapped for a link, meanwhile
+                        raise
+                else:
+                    found += walk(key, inner)
     finally:
         os.close(folder)
     return found

@@ -146,3 +146,14 @@ def test_running_out_of_open_files_removes_nobodys_bell(bells: Bells) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert bells.ring("a") == 1
         assert bell.wait(0)
+
+
+def test_what_is_no_listeners_pipe_is_neither_written_nor_removed(bells: Bells, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    with bells.listen("a"):
+        planted = next((tmp_path / "bells").iterdir()) / "planted.fifo"
+        planted.symlink_to(outside)
+        assert bells.ring("a") == 1
+        assert planted.is_symlink()
+    assert outside.read_text() == "mine"

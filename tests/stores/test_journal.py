@@ -1,5 +1,6 @@
 """Every noted event is read exactly once, in order, whatever happens to writers and readers."""
 
+import fcntl
 import json
 import os
 import random
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from coord.model.errors import Corrupt, Unavailable
@@ -341,6 +343,23 @@ def test_a_segment_with_a_writer_in_it_is_kept_and_later_ones_wait(tmp_path: Pat
         with open(tmp_path / "00000001.log", "ab") as late:
             late.write(frame(encode(event("2"), oslock.me())))
     assert [one.event.id for one in drain(journal)] == ["2", "3"]
+
+
+def test_a_writer_that_waited_for_a_segment_that_was_removed_looks_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    append(journal, event("1"))
+    first = tmp_path / "00000001.log"
+    with open(first, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        [writer] = start(journal, 1, "late").values()
+        deadline = time.monotonic() + 10
+        while first.name not in {Path(file.path).name for file in psutil.Process(writer.pid).open_files()}:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        (tmp_path / "00000002.log").touch()
+        first.unlink()
+    assert writer.communicate()[0] == "0\n"
+    assert ids(journal.read().events) == ["late-0"]
 
 
 def in_order(got: list[str]) -> dict[str, list[int]]:
