@@ -26,7 +26,7 @@ def _defer(names: tuple[str, ...]) -> None:
 
 _defer(_DEFERRED)
 
-from coord.faces import cli, own, page, render
+from coord.faces import cli, own, page
 from coord.service.commands import COMMANDS
 
 _BELOW_WATCH = "watch "
@@ -53,7 +53,7 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
         sys.stdout.flush()
 
     if options.detach:
-        page.write(render.blocks(run.detach(coord)), sys.stdout)
+        cli.show(run.detach(coord), given)
     elif options.once:
         run.once(coord, say=say)
     else:

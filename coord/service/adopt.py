@@ -27,7 +27,6 @@ GUARD = "adopt"
 SETTLE_AFTER = timedelta(milliseconds=100)
 _UNFINISHED = (".", "#", "~")
 _UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".swp", ".swx", ".crdownload", ".lock")
-_TEXT = (".md", ".markdown", ".txt", ".text", "")
 _SIZE_LIMIT = 1 << 20
 
 
@@ -86,6 +85,9 @@ def adopt(coord: Coord, key: str) -> bool:
             return False
         data, identifier = taken
         mailbox = key.split("/")[1]
+        if len(data) > _SIZE_LIMIT:
+            set_aside(coord, key, identifier, mailbox)
+            return True
         try:
             draft = codec.draft_message(data, key)
         except BadRecord as fault:
@@ -189,8 +191,7 @@ def bounce(coord: Coord, key: str, data: bytes, message: Message, found: Route) 
 
 def bury(coord: Coord, key: str, data: bytes, identifier: str, reason: str, *, mailbox: str, sender: str = "") -> None:
     """Move what cannot be delivered to the dead letters, byte for byte, and tell whoever can mend it."""
-    suffix = "".join(character for character in Path(key).suffix if character.isalnum() or character == ".")[:12]
-    dead = f"{keys.DEAD}/{identifier}-{ids.slug(Path(key).stem)}{suffix}"
+    dead = _grave(key, identifier)
     mender = _mender(coord, sender, mailbox)
     body = (
         f"`{key}` could not be delivered: {clean_line(reason, 600)}\n\n"
@@ -203,6 +204,31 @@ def bury(coord: Coord, key: str, data: bytes, identifier: str, reason: str, *, m
     changes = (Change(dead, data), why, Change(key, None), *delivery.copies(word, (mender,)))
     subject = f"{sender or 'unknown'} -> {mailbox}: {Path(key).name} is undeliverable"
     coord.record(coord.event("mail.dead", subject, changes, agent=delivery.COORD, id=identifier, why=reason))
+
+
+def set_aside(coord: Coord, key: str, identifier: str, mailbox: str) -> None:
+    """Move a file that is far too large for mail to the dead letters as it is, and tell whoever can mend it.
+
+    It is renamed, not copied, and stays out of the ledger: git would keep it for ever.
+    """
+    source = coord.home / key
+    dead = coord.home / _grave(key, identifier)
+    dead.parent.mkdir(parents=True, exist_ok=True)
+    source.rename(dead)
+    limit = f"{delivery.BODY_LIMIT:,}"
+    body = (
+        f"`{key}` is too large for mail (a body may have {limit} bytes). It lies, whole, in `{keys.DEAD}/{dead.name}`.\n\n"
+        f"Put it where it belongs and send its path: `coord mail send <agent> 'see ...' --ref path:...`.\n"
+    )
+    mender = _mender(coord, "", mailbox)
+    word = delivery.notice(coord, mender, f"too large: {Path(key).name}", body, kind="alert", cause=(identifier,))
+    subject = f"unknown -> {mailbox}: {Path(key).name} is too large"
+    coord.record(coord.event("mail.dead", subject, delivery.copies(word, (mender,)), agent=delivery.COORD))
+
+
+def _grave(key: str, identifier: str) -> str:
+    suffix = "".join(character for character in Path(key).suffix if character.isalnum() or character == ".")[:12]
+    return f"{keys.DEAD}/{identifier}-{ids.slug(Path(key).stem)}{suffix}"
 
 
 def _mender(coord: Coord, sender: str, mailbox: str) -> str:

@@ -1,0 +1,112 @@
+"""The daemon's rules: pure, so each case is a View and what should follow."""
+
+from datetime import UTC, datetime, timedelta
+
+from coord.config import Agent, Config
+from coord.daemon.plan import (
+    Adopt,
+    Dropped,
+    ExpireLease,
+    Forward,
+    FreeDead,
+    Hint,
+    Merge,
+    Read,
+    Reconcile,
+    Remind,
+    Repack,
+    Retire,
+    View,
+    Waiting,
+)
+from coord.daemon.rules.deliver import deliver
+from coord.daemon.rules.expire import expire
+from coord.daemon.rules.keep import keep
+from coord.daemon.rules.listed import RULES
+from coord.daemon.rules.merge import merge
+from coord.daemon.rules.sweep import sweep
+from coord.model.records import Lock, MergeRequest, MergeState, Message, Priority
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+CONFIG = Config(agents=(Agent(name="backend"), Agent(name="lead")), coordinator="lead")
+HINT = Hint()
+
+
+def view(**what: object) -> View:
+    return View(now=NOW, config=CONFIG, **what)  # type: ignore[arg-type]  # each test names real fields
+
+
+def lock(ends: timedelta, token: int = 1) -> Lock:
+    return Lock(scope="a.py", holder="backend", token=token, granted_at=NOW - timedelta(hours=1), expires_at=NOW + ends)
+
+
+def waiting(age: timedelta, priority: Priority = "normal", *, mailbox: str = "backend", **rest: object) -> Waiting:
+    reminded = int(str(rest.pop("reminded", 0)))
+    fields = {"id": "01KAJ3X5ZC9Q0V7T2D4M8N6P1R", "sender": "lead", "to": (mailbox,), "subject": "s", "body": "b"} | rest
+    message = Message(sent_at=NOW - age, priority=priority, **fields)  # type: ignore[arg-type]  # as above
+    return Waiting(f"inbox/{mailbox}/{message.id}-s.md", mailbox, message, reminded)
+
+
+def request(identifier: str, state: MergeState = "queued") -> MergeRequest:
+    return MergeRequest(
+        id=identifier, branch="b", into="main", head="0", agent="backend", requested_at=NOW, title="t", state=state
+    )
+
+
+def test_a_quiet_world_asks_for_nothing() -> None:
+    assert [action for rule in RULES for action in rule(view(), HINT)] == []
+
+
+def test_only_whole_files_are_adopted() -> None:
+    seen = view(dropped=(Dropped("inbox/backend/a.md", True), Dropped("inbox/backend/b.md", False)), shared=("inbox/all/x",))
+    assert deliver(seen, HINT) == [Adopt("inbox/backend/a.md"), Forward("inbox/all/x")]
+
+
+def test_leases_expire_at_their_time_and_not_before() -> None:
+    seen = view(locks=(lock(timedelta(0), 1), lock(timedelta(seconds=1), 2), lock(-timedelta(days=3), 3)))
+    assert expire(seen, HINT) == [ExpireLease("a.py", 1), ExpireLease("a.py", 3)]
+
+
+def test_an_unsteady_clock_reaps_nothing_but_the_dead() -> None:
+    seen = view(steady=False, locks=(lock(-timedelta(days=3)),), dead_holders=(7,), unread=(waiting(timedelta(days=9)),))
+    assert expire(seen, HINT) == [FreeDead((7,))]
+    assert sweep(seen, HINT) == []
+
+
+def test_read_mail_leaves_after_its_retention() -> None:
+    old, young = Read("inbox/backend/read/a.md", NOW - timedelta(days=7)), Read("b", NOW - timedelta(days=6))
+    assert sweep(view(read=(old, young)), HINT) == [Retire((old.key,), "read")]
+
+
+def test_expired_mail_is_retired_and_not_chased() -> None:
+    gone = waiting(timedelta(days=9), expires_at=NOW)
+    assert sweep(view(unread=(gone,)), HINT) == [Retire((gone.key,), "expired")]
+
+
+def test_unread_mail_is_told_of_level_by_level_and_each_once() -> None:
+    def told(age: timedelta, reminded: int, mailbox: str = "backend") -> list[tuple[str, int]]:
+        actions = sweep(view(unread=(waiting(age, mailbox=mailbox, reminded=reminded),)), HINT)
+        return [(action.to, action.level) for action in actions if isinstance(action, Remind)]
+
+    assert told(timedelta(hours=23), 0) == []
+    assert told(timedelta(hours=25), 0) == [("backend", 1)]
+    assert told(timedelta(hours=25), 1) == []
+    assert told(timedelta(hours=49), 1) == [("lead", 2)]
+    assert told(timedelta(hours=73), 2) == [("owner", 3)]
+    assert told(timedelta(days=30), 3) == []
+    assert told(timedelta(hours=49), 1, mailbox="lead") == [("owner", 2)]
+    assert told(timedelta(days=30), 0, mailbox="owner") == []
+
+
+def test_urgent_mail_is_chased_sooner_and_coords_own_never() -> None:
+    assert sweep(view(unread=(waiting(timedelta(minutes=16), "urgent"),)), HINT) != []
+    assert sweep(view(unread=(waiting(timedelta(days=30), sender="coord"),)), HINT) == []
+
+
+def test_one_merge_is_under_way_at_a_time() -> None:
+    assert merge(view(merges=(request("A"), request("B"))), HINT) == [Merge("A"), Merge("B")]
+    assert merge(view(merges=(request("A", "testing"), request("B"))), HINT) == [Merge("A")]
+
+
+def test_upkeep() -> None:
+    assert keep(view(drifted=True, fragmented=True), HINT) == [Reconcile(), Repack()]
