@@ -1,0 +1,241 @@
+"""Set coord up in a repository; on a clone, bring the ledger's state back into files.
+
+Nothing of the owner's is changed: no hook, branch, index, HEAD or setting. Every step looks
+whether it is done already, so that setting up again, or after a crash, does what is missing.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from coord import config as configuration
+from coord import configchecks, configtext, flowimport
+from coord.config import Agent, Config
+from coord.git import history, ledger, merge, repo, worktree
+from coord.git.repo import Git, Place
+from coord.model import keys, mailboxes
+from coord.model.errors import ConfigError, Corrupt, Refused, Unavailable, Usage
+from coord.model.records import Change
+from coord.service import committer, delivery, leasebook
+from coord.service.clock import Clock
+from coord.service.coord import CONFIG_NAME, Coord
+from coord.stores import durable
+from coord.stores.base import parts_of
+from coord.stores.files import FileStore
+
+_BRANCH = ledger.REF.removeprefix("refs/heads/")
+_BATCH = 200
+# Enough to meet everybody who still works here; reading them takes about a tenth of a second.
+_RECENT = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """What setting up made, what was there already, and how many records came back from the ledger."""
+
+    home: str
+    agents: tuple[str, ...]
+    made: tuple[str, ...]
+    existed: tuple[str, ...]
+    restored: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Progress:
+    """What was made and what was there, collected on the way."""
+
+    made: list[str] = field(default_factory=list)
+    existed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, name: str, *, made: bool) -> None:
+        (self.made if made else self.existed).append(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The ledger that is there before anything is done: the local branch, else a remote's."""
+
+    commit: str
+    remote: str = ""
+
+
+def init(
+    start: Path, *, agents: tuple[str, ...] = (), from_file: Path | None = None, clock: Clock | None = None
+) -> Initialised:
+    """Set coord up in the repository around START, or tell what is there already.
+
+    An existing `.coord.yaml` is never rewritten. Without one the agents are those named, those
+    of a `claude-flow.yaml` (FROM_FILE), or those that a clone's ledger names.
+
+    Raises:
+        Usage: START is in no repository, or both AGENTS and FROM_FILE are given.
+        Refused: the repository is bare; or has a configuration, and AGENTS or FROM_FILE is given.
+        ConfigError: the configuration, or FROM_FILE, is wrong.
+    """
+    repo.require()
+    place = repo.find(start)
+    if agents and from_file is not None:
+        raise Usage("agents are named twice, by name and by file", hint="give --agents or --from, not both")
+    for folder in keys.FOLDERS:
+        _check_folder(place.home / folder)
+    with FileStore(place.home, place.common / "coord").exclusive("init"):
+        progress = _Progress()
+        source = _source(Git(place.home), place, progress)
+        config = _config(place, agents, from_file, source, progress)
+        coord = Coord(place, config, clock=clock)
+        _folders(coord, progress)
+        progress.add(".git/info/exclude", made=worktree.hide(place.common))
+        restored = _ledger(coord, source, progress)
+    return Initialised(
+        str(place.home), config.names, tuple(progress.made), tuple(progress.existed), restored, tuple(progress.notes)
+    )
+
+
+def _source(git: Git, place: Place, progress: _Progress) -> _Source | None:
+    local = git.peek(place.common, ledger.REF)
+    if local is not None:
+        return _Source(local)
+    shown = git.text("for-each-ref", "--format=%(objectname) %(refname)", f"refs/remotes/**/{_BRANCH}")
+    found = {name: commit for commit, _, name in (line.partition(" ") for line in shown.splitlines())}
+    if not found:
+        return None
+    first = f"refs/remotes/origin/{_BRANCH}"
+    chosen = first if first in found else min(found)
+    others = [name for name, commit in found.items() if commit != found[chosen]]
+    if others:
+        progress.notes.append(f"{', '.join(others)} differs from {chosen}, which was taken")
+    return _Source(found[chosen], chosen.removeprefix("refs/remotes/"))
+
+
+def _config(
+    place: Place, agents: Sequence[str], from_file: Path | None, source: _Source | None, progress: _Progress
+) -> Config:
+    path = place.home / CONFIG_NAME
+    if os.path.lexists(path):
+        if agents or from_file is not None:
+            raise Refused(
+                f"{path} exists and is never rewritten",
+                hint="name the agents in it with an editor, then run `coord init` again for their mailboxes",
+            )
+        progress.add(CONFIG_NAME, made=False)
+        return configuration.load(path)
+    config = _fresh(Git(place.home), agents, from_file, source, progress)
+    with durable.faults(f"write {path}"):
+        durable.replace(path, configtext.render(config).encode())
+    progress.add(CONFIG_NAME, made=True)
+    progress.notes.append(f"commit {CONFIG_NAME}, so that clones and worktrees have it")
+    if not config.agents:
+        progress.notes.append(f"no agents yet: name them in {CONFIG_NAME}, then run `coord init` again")
+    return config
+
+
+def _fresh(
+    git: Git, agents: Sequence[str], from_file: Path | None, source: _Source | None, progress: _Progress
+) -> Config:
+    if from_file is not None:
+        imported = flowimport.from_flow(_text(from_file), str(from_file))
+        progress.notes.extend(imported.notes)
+        return imported.config
+    names = [name for text in agents if (name := text.strip())]
+    for name in names:
+        try:
+            configchecks.agent_name(name)
+        except Usage as fault:
+            raise Usage(f"{name!a} cannot name an agent: {fault.message}", hint=fault.hint) from None
+    if not agents and source is not None:
+        names = sorted(_named_by(git, source.commit))
+        if names:
+            progress.notes.append(f"the agents are those the ledger names; check {CONFIG_NAME}")
+    return Config(agents=tuple(Agent(name=name) for name in dict.fromkeys(names)))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as fault:
+        raise ConfigError(f"{path} is not UTF-8 (byte {fault.start})", hint="save the file as UTF-8") from None
+    except OSError as fault:
+        raise Unavailable(
+            f"{path} cannot be read: {fault.strerror}", hint="give the path of a claude-flow.yaml"
+        ) from None
+
+
+def _named_by(git: Git, commit: str) -> set[str]:
+    """Return the agents that have records in the tree or wrote one of the newest events."""
+    folders = {key.split("/")[1] for key in history.tree(git, commit) if key.split("/")[0] in ("inbox", "checkpoints")}
+    newest = history.entries(git, until=commit, newest_first=True, limit=_RECENT, with_changes=False)
+    return {name for name in folders | {entry.agent for entry in newest} if keys.is_agent_name(name)}
+
+
+def _folders(coord: Coord, progress: _Progress) -> None:
+    names = mailboxes.everyone(coord.config.names)
+    personal = [name for name in names if name not in keys.SHARED_MAILBOXES]
+    wanted = [*keys.FOLDERS, *map(keys.mailbox, names), keys.MERGES]
+    for folder in wanted:
+        progress.add(folder, made=_make_folder(coord.home / folder))
+    for name in personal:
+        # Moving a file there is how a reader without coord acknowledges it.
+        _make_folder(coord.home / keys.mailbox(name) / "read")
+
+
+def _make_folder(path: Path) -> bool:
+    _check_folder(path)
+    if path.is_dir():
+        return False
+    with durable.faults(f"make {path}"):
+        durable.make_folder(path)
+    return True
+
+
+def _check_folder(path: Path) -> None:
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise Corrupt(f"{path} is no real folder", hint="move it away, then run `coord init` again")
+
+
+def _ledger(coord: Coord, source: _Source | None, progress: _Progress) -> int:
+    restored = 0
+    if source is not None and source.remote:
+        # Files first, the branch last: cut off in between, the next run finds no branch and goes on.
+        with ExitStack() as guards:
+            for name in (leasebook.GUARD, committer.GUARD):
+                guards.enter_context(coord.store.exclusive(name))
+            restored = _restore(coord, source.commit)
+            merge.move(coord.git, ledger.REF, source.commit, "", message=f"coord: from {source.remote}")
+        progress.notes.append(f"the branch {_BRANCH} was made from {source.remote}")
+    coord.committer.settle()
+    existed = coord.ledger.tip() is not None
+    if not existed:
+        names = coord.config.names
+        subject = ", ".join(names) or "no agents yet"
+        coord.record(coord.event("coord.initialised", subject, agent=delivery.COORD))
+        coord.committer.settle()
+    progress.add(_BRANCH, made=not existed or bool(source and source.remote))
+    return restored
+
+
+def _restore(coord: Coord, commit: str) -> int:
+    """Write every record of COMMIT's tree that has no file; what is there is newer and stays."""
+    missing = {key: blob for key, blob in history.tree(coord.git, commit).items() if _absent(coord, key)}
+    contents = zip(history.blobs(coord.git, missing.values()), missing, strict=True)
+    restored = 0
+    while batch := [Change(key, data) for data, key in islice(contents, _BATCH)]:
+        fresh = [change for change in batch if coord.store.get(change.key) is None]
+        coord.store.apply(fresh)
+        restored += len(fresh)
+    return restored
+
+
+def _absent(coord: Coord, key: str) -> bool:
+    """Tell whether KEY, which came from somebody else's repository, may and does not yet live here."""
+    if not keys.is_record(key):
+        return False
+    try:
+        parts_of(key)
+    except Refused:
+        return False
+    return not os.path.lexists(coord.home / key)
