@@ -6,6 +6,7 @@ mistaken for something else: fields are counted and end with a zero byte.
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,14 +14,17 @@ from itertools import islice
 from typing import IO, Literal
 
 from coord.git.ledger import REF
-from coord.git.repo import Git, clean
-from coord.model import trailers
+from coord.git.repo import Git
+from coord.model import ids, trailers
 from coord.model.errors import Corrupt
+from coord.model.untrusted import clean_line
 
 Op = Literal["A", "M", "D"]
 OUTSIDE = "git"
 _HEAD = "--format=tformat:%H%x00%at%x00%ct%x00%an <%ae>%x00%B"
 _FIELDS = 5
+_LATEST = 253_402_300_799  # the last second of the year 9999
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _CHUNK = 1 << 16
 _FILE = "100"  # the mode of a regular file begins so; links and submodules are no records
 
@@ -59,7 +63,7 @@ def entries(
     A ledger that has not begun has none. LIMIT counts from the end at which the reading
     begins. A merge made by hand shows what it brought against its first parent.
     """
-    if git.tip(until) is None:
+    if not _COMMIT.fullmatch(until) and git.tip(until) is None:
         return
     order = () if newest_first else ("--reverse", "--topo-order")
     shown = (
@@ -158,12 +162,29 @@ def _change(about: str, key: str) -> Iterator[tuple[Op, str, str]]:
 
 
 def _entry(head: list[bytes], changes: tuple[tuple[Op, str, str], ...]) -> Entry:
-    commit, at, committed_at, author, message = (field.decode(errors="replace") for field in head)
-    times = datetime.fromtimestamp(int(at or 0), UTC), datetime.fromtimestamp(int(committed_at or 0), UTC)
+    commit, written_at, committed_at, author, message = (field.decode(errors="replace") for field in head)
+    at, committed = _moment(written_at), _moment(committed_at)
     parsed = trailers.parse(message)
     if parsed is None:
-        subject = clean(message.strip().partition("\n")[0])
-        return Entry(commit, *times, OUTSIDE, "", "", subject, (), {"Author": clean(author)}, changes)
+        subject = clean_line(message.strip().partition("\n")[0])
+        return Entry(commit, at, committed, OUTSIDE, "", "", subject, (), {"Author": clean_line(author)}, changes)
+    exact = ids.time_of(parsed.id) if ids.is_ulid(parsed.id) else at
+    if exact.replace(microsecond=0) == at:
+        at = exact  # git keeps seconds, the id was made in the same one and keeps milliseconds
     return Entry(
-        commit, *times, parsed.agent, parsed.kind, parsed.id, parsed.subject, parsed.cause, parsed.facts, changes
+        commit,
+        at,
+        committed,
+        parsed.agent,
+        parsed.kind,
+        parsed.id,
+        parsed.subject,
+        parsed.cause,
+        parsed.facts,
+        changes,
     )
+
+
+def _moment(seconds: str) -> datetime:
+    """Read git's seconds since 1970; a commit by others may claim any, or none."""
+    return datetime.fromtimestamp(min(max(int(seconds or 0), 0), _LATEST), UTC)
