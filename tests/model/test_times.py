@@ -58,6 +58,7 @@ def test_a_moment_is_written_in_utc() -> None:
     assert format_time(MORE) == "2026-11-22T12:03:11.204Z"
     assert format_time(NOON) == "2026-11-22T12:03:11Z"
     assert format_time(NOON.astimezone(timezone(timedelta(hours=-5)))) == "2026-11-22T12:03:11Z"
+    assert format_time(NOON.replace(microsecond=999)) == "2026-11-22T12:03:11Z"
     assert format_time(datetime(5, 1, 1, tzinfo=UTC)) == "0005-01-01T00:00:00Z"
 
 

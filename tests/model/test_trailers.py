@@ -107,6 +107,14 @@ def test_every_event_survives(event: Event) -> None:
     assert len(written.splitlines()) == written.count("\n")
 
 
+@pytest.mark.parametrize("value", ["", " ", "  a  ", "a\u3000", "\xa0", "\\x20", "\\", "a\t", "\udc80"])
+def test_a_fact_survives_to_its_last_blank(value: str) -> None:
+    event = Event(id=ID, kind="a.b", agent="a", subject="x", at=AT, facts={"Why": value})
+    parsed = trailers.parse(trailers.message(event))
+    assert parsed is not None
+    assert parsed.facts == {"Why": value}
+
+
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_forged_trailer_has_no_effect_on_git_either(forgery: str) -> None:
     event = Event(
