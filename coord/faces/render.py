@@ -3,11 +3,26 @@
 from datetime import UTC, datetime, timedelta
 from functools import singledispatch
 
+from coord.faces import overview
 from coord.faces.page import Block, Body, Line, Style, Table
 from coord.model import leases, times
 from coord.model.codec import to_plain
 from coord.model.records import Lock, MergeRequest, Message
-from coord.service import letters, locks, mail, merges, watching, worktrees
+from coord.service import (
+    brief,
+    checkpoints,
+    decisions,
+    history,
+    letters,
+    locks,
+    mail,
+    merges,
+    setup,
+    status,
+    verify,
+    watching,
+    worktrees,
+)
 
 _PRIORITY: dict[str, Style] = {"urgent": "red", "high": "yellow", "low": "dim"}
 
@@ -208,3 +223,118 @@ def _daemon(found: watching.Daemon) -> list[Block]:
     if found.state == "unknown":
         return [Line(f"unknown: pid {found.pid} cannot be seen from here", "yellow")]
     return [Line("not running; start it with `coord watch --detach`")]
+
+
+blocks.register(status.Status)(overview.blocks)
+
+
+@blocks.register
+def _initialised(result: setup.Initialised) -> list[Block]:
+    made: list[Block] = [Line(f"coord is set up in {result.home}", "green")]
+    made.append(Line(f"  agents: {', '.join(result.agents) or 'none yet; name them in .coord.yaml'}"))
+    if result.made:
+        made.append(Line(f"  made: {', '.join(result.made)}"))
+    if result.restored:
+        made.append(Line(f"  brought back from the ledger: {result.restored} records"))
+    made += [Line(f"  {note}", "yellow") for note in result.notes]
+    return [*made, Line("  next: coord watch --detach, then coord status", "dim")]
+
+
+@blocks.register
+def _saved(result: checkpoints.Saved) -> list[Block]:
+    one = result.checkpoint
+    held = f", {len(one.locks)} leases" if one.locks else ""
+    return [
+        Line(f"saved {one.id} on {one.branch or 'no branch'} with {len(one.dirty)} uncommitted files{held}", "green")
+    ]
+
+
+@blocks.register
+def _checkpoints(result: checkpoints.Checkpoints) -> list[Block]:
+    if not result.items:
+        return [Line("no checkpoints; `coord checkpoint save` makes one")]
+    rows = tuple(
+        (short(one.id), times.ago(one.saved_at, now()), one.agent, one.branch, one.title) for one in result.items
+    )
+    more = [Line(f"… and {result.left_out} older (--limit)", "dim")] if result.left_out else []
+    bad = [Line(f"unreadable: {key}", "red") for key in result.unreadable]
+    return [Table(("id", "age", "agent", "branch", "title"), rows), *more, *bad]
+
+
+@blocks.register
+def _checkpoint(result: checkpoints.Shown) -> list[Block]:
+    one = result.checkpoint
+    where = f"{one.branch} at {one.commit[:10]}" if one.commit else one.branch
+    made: list[Block] = [Line(f"{one.agent}: {one.title}", "bold")]
+    made.append(Line(f"{one.id}  {times.ago(one.saved_at, now())} ago  {where}", "dim"))
+    made.append(Body(one.body))
+    made += [Line(f"  next: {step}", "cyan") for step in one.next]
+    for name, values in (("uncommitted", one.dirty), ("leases", one.locks), ("unread", one.open_messages)):
+        if values:
+            made.append(Line(f"  {name}: {', '.join(values[:12])}", "dim"))
+    return [*made, Line("retired; only the ledger has it", "dim")] if result.retired else made
+
+
+@blocks.register
+def _brief(result: brief.Brief) -> list[Block]:
+    return [Body(result.text, indent=""), Line(f"({result.tokens} of {result.budget} tokens)", "dim")]
+
+
+@blocks.register
+def _decisions(result: decisions.Decisions) -> list[Block]:
+    if not result.items:
+        return [Line("no decisions; `coord decision record` notes one")]
+    rows, styles = [], []
+    for ruling in result.items:
+        one = ruling.decision
+        state = "superseded" if ruling.superseded_by else one.outcome or "open"
+        rows.append((short(one.id), times.ago(one.decided_at, now()), one.made_by, one.about, one.choice, state))
+        styles.append("dim" if ruling.superseded_by else "")
+    return [Table(("id", "age", "by", "about", "choice", "outcome"), tuple(rows), tuple(styles))]
+
+
+@blocks.register
+def _ruling(result: decisions.Ruling) -> list[Block]:
+    one = result.decision
+    made: list[Block] = [Line(f"{one.about}: {one.choice}", "bold")]
+    sure = f", confidence {one.confidence}" if one.confidence is not None else ""
+    made.append(Line(f"{one.id}  by {one.made_by}{sure}", "dim"))
+    made += [Body(one.body)] if one.body.strip() else []
+    return [*made, Line(f"outcome: {one.outcome}", "green")] if one.outcome else made
+
+
+@blocks.register
+def _log(result: history.Log) -> list[Block]:
+    if not result.events:
+        return [Line("nothing in the ledger fits")]
+    rows = tuple(
+        (f"{one.at.astimezone():%m-%d %H:%M:%S}", one.agent, one.kind, one.subject, one.commit[:10])
+        for one in result.events
+    )
+    more = [Line("… and older ones (--limit, --since)", "dim")] if result.more else []
+    return [Table(("when", "who", "what", "", "commit"), rows), *more]
+
+
+@blocks.register
+def _then(result: history.Then) -> list[Block]:
+    made: list[Block] = [Line(f"at {times.format_time(result.at)} ({times.ago(result.at, now())} ago)", "bold")]
+    made.append(Line(f"last event: {result.last.subject}", "dim"))
+    held = tuple(
+        (lock.scope, lock.holder, lock.mode, str(lock.token), times.format_time(lock.expires_at))
+        for lock in result.leases
+    )
+    made += [Table(("held", "by", "mode", "token", "until"), held)] if held else [Line("no leases were held")]
+    waiting = tuple(
+        (box.mailbox, one.sender, one.priority, one.subject) for box in result.mailboxes for one in box.items
+    )
+    made += (
+        [Table(("waiting for", "from", "priority", "subject"), waiting)] if waiting else [Line("no mail was waiting")]
+    )
+    queued = tuple((one.state, f"{one.branch} -> {one.into}", one.title) for one in result.merges)
+    return [*made, Table(("merging", "branch", "title"), queued)] if queued else made
+
+
+@blocks.register
+def _verified(result: verify.Verified) -> list[Block]:
+    noted = f"; {result.committed} changes made by hand were recorded" if result.committed else ""
+    return [Line(f"files, ledger and index agree: {result.records} records at {result.commit[:10]}{noted}", "green")]
