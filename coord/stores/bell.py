@@ -57,7 +57,7 @@ class Bells:
         Raises:
             Unavailable: the FIFO cannot be made.
         """
-        folder = self._of(name)
+        folder = Path(self._of(name))
         token = secrets.token_hex(8)
         hidden, path = folder / f".{token}", folder / f"{token}{_SUFFIX}"
         ends: list[int] = []
@@ -87,8 +87,8 @@ class Bells:
             return 0
         return sum(_ring(f"{folder}/{entry}") for entry in found)
 
-    def _of(self, name: str) -> Path:
-        return self._folder / quote(name, safe="", errors="surrogateescape")
+    def _of(self, name: str) -> str:
+        return f"{self._folder}/{quote(name, safe='', errors='surrogateescape')}.bell"
 
 
 def _ring(path: str) -> bool:

@@ -49,7 +49,7 @@ class FileStore:
             Unavailable: the file cannot be read.
         """
         *parents, name = parts_of(key)
-        with durable.faults(f"read {self._home / key}"):
+        with durable.faults(f"read {self._home}/{key}"):
             try:
                 folder = folders.enter(self._home, parents)
                 try:
@@ -68,7 +68,7 @@ class FileStore:
         Links, pipes and dot files are passed over.
         """
         for root in (prefix,) if prefix else sorted(FOLDERS):
-            with durable.faults(f"list {self._home / root}"):
+            with durable.faults(f"list {self._home}/{root}"):
                 try:
                     found = folders.walk(root, folders.enter(self._home, parts_of(root)))
                 except (FileNotFoundError, Corrupt):
@@ -91,7 +91,7 @@ class FileStore:
         try:
             try:
                 for change, temporary in pairs:
-                    with durable.faults(f"write {self._home / change.key}"):
+                    with durable.faults(f"write {self._home}/{change.key}"):
                         self._prepare(change, temporary, made)
                 if commit is not None:
                     commit()
@@ -130,25 +130,24 @@ class FileStore:
             folder = folders.enter(self._home, parents, None if temporary is None else made)
             try:
                 if S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                    raise Corrupt(f"{self._home / change.key} is a folder", hint="move it away, then run it again")
+                    raise Corrupt(f"{self._home}/{change.key} is a folder", hint="move it away, then run it again")
             finally:
                 os.close(folder)
         if temporary is not None and change.data is not None:
-            durable.make_folder(self._stage)
-            folders.create(temporary, change.data)
+            self._write(temporary, change.data)
 
     def _publish(self, pairs: _Pairs) -> None:
         touched: _Touched = {}
         try:
             for change, temporary in pairs:
                 *parents, name = parts_of(change.key)
-                with durable.faults(f"write {self._home / change.key}"):
+                with durable.faults(f"write {self._home}/{change.key}"):
                     if temporary is None or change.data is None:
                         self._remove(tuple(parents), name, touched)
                     else:
                         self._place(tuple(parents), name, change.data, temporary, touched)
             for parents_of_some, folder in touched.items():
-                with durable.faults(f"sync {self._home.joinpath(*parents_of_some)}"):
+                with durable.faults(f"sync {self._home}/{'/'.join(parents_of_some)}"):
                     durable.sync_names(folder)
         finally:
             for folder in touched.values():
@@ -175,9 +174,15 @@ class FileStore:
             # cleared the staging folder: both are made anew.
             if parents in touched:
                 os.close(touched.pop(parents))
-            durable.make_folder(self._stage)
             with suppress(FileExistsError):
-                folders.create(temporary, data)
+                self._write(temporary, data)
+
+    def _write(self, temporary: Path, data: bytes) -> None:
+        try:
+            folders.create(temporary, data)
+        except FileNotFoundError:
+            durable.make_folder(self._stage)
+            folders.create(temporary, data)
 
 
 def version_of(data: bytes) -> Version:

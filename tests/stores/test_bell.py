@@ -1,6 +1,5 @@
 """Bells wake those who listen, cost little when nobody does, and survive listeners that die."""
 
-import os
 import resource
 import select
 import signal
@@ -32,7 +31,7 @@ def bells(tmp_path: Path) -> Bells:
 
 
 def fifos(tmp_path: Path) -> list[Path]:
-    return [path for path in (tmp_path / "bells").rglob("*") if not path.is_dir()]
+    return [path for path in tmp_path.rglob("*") if path.is_fifo()]
 
 
 def test_nobody_listens_to_a_bell_nobody_made(bells: Bells, tmp_path: Path) -> None:
@@ -68,12 +67,12 @@ def test_every_listener_hears_and_only_of_its_own_name(bells: Bells) -> None:
         assert (one.wait(0), two.wait(0), other.wait(0)) == (True, True, False)
 
 
-@pytest.mark.parametrize("name", ["../../escape", "a b", "", ".", "ü\n\x1b[31m", "\udcff", "%2e"])
+@pytest.mark.parametrize("name", ["../../escape", "..", "a b", "", ".", "ü\n\x1b[31m", "\udcff", "%2e"])
 def test_a_name_is_never_a_path(bells: Bells, tmp_path: Path, name: str) -> None:
     with bells.listen(name) as bell:
         assert bells.ring(name) == 1
         assert bell.wait(0)
-        assert os.listdir(tmp_path) == ["bells"]
+        assert [path.parent.parent for path in fifos(tmp_path)] == [tmp_path / "bells"]
     assert fifos(tmp_path) == []
 
 

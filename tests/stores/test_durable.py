@@ -58,7 +58,8 @@ def test_folders_are_made_down_to_the_last_and_found_again(tmp_path: Path) -> No
 
 
 def test_replacing_leaves_the_old_bytes_when_there_is_no_room(tmp_path: Path) -> None:
-    path = tmp_path / "state.json"
+    path = tmp_path / "private" / "state.json"
+    path.parent.mkdir()
     durable.replace(path, b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
@@ -71,7 +72,7 @@ def test_replacing_leaves_the_old_bytes_when_there_is_no_room(tmp_path: Path) ->
     assert path.read_bytes() == b"old"
     durable.replace(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["state.json"]
+    assert os.listdir(path.parent) == ["state.json"]
 
 
 @pytest.mark.parametrize(
