@@ -15,6 +15,7 @@ LEAST = 120
 _PIECE = re.compile(r"(\n)|([A-Z]?[a-z]+)|([A-Z]+|[0-9]+)|([^\x00-\x7f]+)|([ \t]{2,})|[^ ]")
 _WORD = re.compile(r"\s*(?:[!-~]{1,20}|\S)")
 _CUT = "…"
+_LONG_LINE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,9 @@ def fit(sections: Sequence[Section], budget: int) -> tuple[Section, ...]:
     """Cut sections so that what `assemble` makes of them is at most BUDGET tokens (taken as LEAST at the least).
 
     The title of each survives, as long as all titles fit at all; the first one's always
-    does, on one line cut to fit. A long section gets at most half of what is left until
-    those after it have had their turn; what they leave over is given out again in order.
-    Cuts are made at line ends, or inside a line too long for the budget.
+    does, on one line cut to fit. Shares fall evenly from the first section to the last
+    (3 : 2 : 1 for three); what some leave over is given out again in order, so that the first
+    may have it all. Cuts are made at line ends, or inside a long line.
     """
     budget = max(budget, LEAST)
     first, *others = sections
@@ -83,9 +84,10 @@ def fit(sections: Sequence[Section], budget: int) -> tuple[Section, ...]:
             break
         kept.append(stub)
         left -= cost
-    for most in (2, 1):
+    for sharing in (True, False):
         for number, section in enumerate(kept):
-            grown = _head(sections[number], section, estimate(_written(section)) + left // most)
+            share = left * 2 // (len(kept) - number + 1) if sharing else left
+            grown = _head(sections[number], section, estimate(_written(section)) + share)
             left -= estimate(_written(grown)) - estimate(_written(section))
             kept[number] = grown
     return tuple(kept)
@@ -109,8 +111,8 @@ def _head(whole: Section, stub: Section, limit: int) -> Section:
     for line in whole.text.split("\n"):
         left -= 1 + estimate(line)
         if left < 0:
-            part = cut_line(line, left + estimate(line))
-            lines += [part] if part else []
+            if estimate(line) > _LONG_LINE and (part := cut_line(line, left + estimate(line))):
+                lines.append(part)
             break
         lines.append(line)
     return Section(stub.title, "\n".join(lines).rstrip("\n"), stub.more, cut=True)
