@@ -149,7 +149,8 @@ def test_what_a_hand_wrote_for_a_commit_is_none_of_git_s_words(
     saved = checkpoints.save(backend, Prose("here")).checkpoint
     path = repo / keys.checkpoint(saved)
     target = tmp_path / "target"
-    path.write_text(path.read_text().replace(saved.commit, f'"{written.format(target)}"'))
+    line = f'commit: "{written.format(target)}"'
+    path.write_text(re.sub(r"^commit: .*$", line, path.read_text(), flags=re.MULTILINE))
     assert "no longer below it" in section(checkpoints.restore(backend), "What changed")
     assert not target.exists()
 
