@@ -1,30 +1,19 @@
 """Composition root: joins the derived commands with the few that have a shape of their own."""
 
-import importlib.util
 import os
 import sys
 import traceback
 
 import click
 
+from coord import deferral
+
 # What costs more than 15 ms to import and is not needed by every command; measured, not guessed:
 # git 65 ms, sqlite_utils 65, filelock 35, rich.console 25, psutil 15.
 _DEFERRED = ("git", "sqlite_utils", "filelock", "psutil", "rich", "rich.console", "rich.table", "rich.text")
 
 
-def _defer(names: tuple[str, ...]) -> None:
-    """Let these modules load at their first use instead of at their import."""
-    for name in names:
-        spec = importlib.util.find_spec(name) if name not in sys.modules else None
-        if spec is None or spec.loader is None:
-            continue
-        spec.loader = importlib.util.LazyLoader(spec.loader)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-
-
-_defer(_DEFERRED)
+deferral.defer(_DEFERRED)
 
 from coord.faces import cli, own, page
 from coord.service.commands import COMMANDS

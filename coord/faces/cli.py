@@ -159,7 +159,9 @@ GROUPS = {
 
 def leaf(command: AnyCommand) -> click.Command:
     """Derive the click command of a service command."""
-    summary = command.help
+    text, _, failures = command.help.partition("\nRaises:\n")
+    # The backspace keeps click from joining the lines of a list.
+    failures = f"\n\b\nFails when:\n{failures}" if failures else ""
 
     def run(**values: Any) -> None:
         given = click.get_current_context().ensure_object(Given)
@@ -174,8 +176,8 @@ def leaf(command: AnyCommand) -> click.Command:
         command.name.rpartition(" ")[2],
         params=[_parameter(param) for param in command.params],
         callback=run,
-        help=summary,
-        short_help=summary.partition("\n")[0],
+        help=f"{text.rstrip()}\n{failures}",
+        short_help=text.partition("\n")[0],
         example=command.example,
     )
 

@@ -56,7 +56,7 @@ def _needs(status: Status) -> list[Block]:
     return [
         Line(""),
         Line("needs you", "bold"),
-        Table(("", "who", "age", "what", "id"), rows, ("yellow",) * len(rows)),
+        Table(("", "who", "age", "what", "id"), rows, tuple[Style, ...]("yellow" for _ in rows)),
         *more,
     ]
 
@@ -64,7 +64,8 @@ def _needs(status: Status) -> list[Block]:
 def _agents(agents: tuple[AgentStatus, ...]) -> list[Block]:
     if not agents:
         return [Line("no agents yet; name them in .coord.yaml", "yellow")]
-    rows, styles = [], []
+    rows: list[tuple[str, ...]] = []
+    styles: list[Style] = []
     for agent in agents:
         seen = f"{length(agent.idle)} ago" if agent.idle is not None else "never"
         unread = ", ".join(f"{one.count} {one.priority} {length(one.oldest)}" for one in agent.waiting)

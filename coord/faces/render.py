@@ -284,7 +284,8 @@ def _brief(result: brief.Brief) -> list[Block]:
 def _decisions(result: decisions.Decisions) -> list[Block]:
     if not result.items:
         return [Line("no decisions; `coord decision record` notes one")]
-    rows, styles = [], []
+    rows: list[tuple[str, ...]] = []
+    styles: list[Style] = []
     for ruling in result.items:
         one = ruling.decision
         state = "superseded" if ruling.superseded_by else one.outcome or "open"

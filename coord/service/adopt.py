@@ -217,7 +217,7 @@ def set_aside(coord: Coord, key: str, identifier: str, mailbox: str) -> None:
     source.rename(dead)
     limit = f"{delivery.BODY_LIMIT:,}"
     body = (
-        f"`{key}` is too large for mail (a body may have {limit} bytes). It lies, whole, in `{keys.DEAD}/{dead.name}`.\n\n"
+        f"`{key}` is too large for mail (a body may have {limit} bytes). It is in `{keys.DEAD}/{dead.name}`.\n\n"
         f"Put it where it belongs and send its path: `coord mail send <agent> 'see ...' --ref path:...`.\n"
     )
     mender = _mender(coord, "", mailbox)

@@ -1,0 +1,226 @@
+"""The command line as a person and a program meet it: real processes."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from support import eventually, git
+
+from coord.faces import cli, own, wire
+from coord.main import tree
+from coord.service.commands import COMMANDS
+from coord.service.coord import Coord
+
+Open = Callable[..., Coord]
+RUN = [sys.executable, "-m", "coord"]
+
+
+def coord(cwd: Path, *words: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*RUN, *words], cwd=cwd, input=stdin, capture_output=True, text=True, env=os.environ | environment, timeout=60, check=False
+    )
+
+
+def ok(cwd: Path, *words: str, stdin: str = "") -> Any:
+    done = coord(cwd, *words, "--json", stdin=stdin)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--as", "backend", "--json", "mail", "list"),
+        ("mail", "--as", "backend", "--json", "list"),
+        ("mail", "list", "--as", "backend", "--json"),
+        ("--as", "nobody", "mail", "list", "--as", "backend", "--json"),
+    ],
+)
+def test_common_options_go_before_and_after(repo: Path, words: tuple[str, ...]) -> None:
+    done = coord(repo.parent, "--repo", str(repo), *words)
+    assert json.loads(done.stdout) == {"mailbox": "backend", "unread": 0, "items": [], "left_out": 0}
+
+
+def test_who_am_i(repo: Path) -> None:
+    done = coord(repo, "mail", "list")
+    assert done.returncode == 2
+    assert "who is speaking" in done.stderr
+    assert "backend, frontend, security, pm-architect" in done.stderr
+    assert coord(repo, "mail", "list", COORD_AGENT="Backend").returncode == 0
+    ok(repo, "worktree", "add", "backend", "--as", "owner")
+    assert ok(repo.parent / "agent-backend", "mail", "list")["mailbox"] == "backend"
+    assert ok(repo.parent / "agent-backend", "mail", "list", "--as", "security")["mailbox"] == "security"
+
+
+def test_every_command_has_help_that_opens_with_an_example() -> None:
+    def leaves(group: click.Group, path: tuple[str, ...] = ()) -> None:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            text = command.get_help(click.Context(command, info_name=name))
+            if isinstance(command, click.Group):
+                assert len(text.splitlines()) > 5
+                leaves(command, (*path, name))
+            else:
+                assert text.startswith("Example: coord " + " ".join((*path, name))) or text.startswith("Example: eval"), text
+                assert "Raises:" not in text
+
+    leaves(tree())
+
+
+def test_every_parameter_is_in_the_table_and_every_result_has_a_schema() -> None:
+    for command in COMMANDS:
+        assert command.params is not None
+        assert wire.schema(command.returns)["type"] == "object", command.name
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("mial",), 2, "did you mean `coord mail`"),
+        (("mail", "snd"), 2, "did you mean `coord mail send`"),
+        (("mail", "send", "--subjct", "x"), 2, "--subject"),
+        (("mail", "send"), 2, "coord mail send --help"),
+        (("mail", "send", "frontend", "x", "--priority", "critical", "--as", "backend"), 2, "low, normal, high, urgent"),
+        (("mail", "wait", "--timeout", "soon", "--as", "backend"), 2, "--timeout"),
+        (("mail", "list", "--limit", "many", "--as", "backend"), 2, "--limit"),
+        (("mail", "send", "fronted", "x", "--as", "backend"), 2, "did you mean frontend"),
+        (("mail", "list", "--as", "bakend"), 2, "backend"),
+        (("mail", "show", "01KAJ3X5"), 3, "coord mail list --read"),
+        (("lock", "acquire", "../x", "--as", "backend"), 2, "outside"),
+        (("merge", "request", "--as", "backend"), 3, "agent/backend"),
+        (("worktree", "remove", "backend"), 3, "coord worktree list"),
+        (("--repo", "/", "status"), 2, "git"),
+    ],
+)
+def test_errors_name_the_thing_and_the_next_step(repo: Path, words: tuple[str, ...], status: int, said: str) -> None:
+    done = coord(repo, *words)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    as_json = coord(repo, *words, "--json")
+    assert as_json.returncode == status
+    assert json.loads(as_json.stdout)["error"]["message"]
+
+
+def test_a_wrong_config_names_line_and_likely_intent(repo: Path) -> None:
+    (repo / ".coord.yaml").write_text("format: 1\nagents: [backend]\ncordinator: backend\n")
+    done = coord(repo, "status")
+    assert done.returncode == 2
+    assert ".coord.yaml:3" in done.stderr
+    assert "coordinator" in done.stderr
+
+
+def test_standard_input_is_read_where_a_dash_is_given(repo: Path) -> None:
+    body = "line 1\n`$(rm -rf /)` \x1b[31mred\n"
+    sent = ok(repo, "mail", "send", "frontend", "-", "--as", "backend", stdin=body)
+    assert ok(repo, "mail", "show", sent["message"]["id"])["message"]["body"] == body
+
+
+def test_untrusted_text_cannot_drive_the_terminal(repo: Path) -> None:
+    ok(repo, "mail", "send", "frontend", "-", "--as", "backend", stdin="\x1b]0;owned\x07\x1b[2J\u202eevil\n")
+    done = coord(repo, "mail", "read", "--as", "frontend")
+    assert not set(done.stdout) & set("\x1b\x07\u202e")
+
+
+def test_a_terminal_gets_colour_a_pipe_does_not_and_no_color_is_honoured(repo: Path) -> None:
+    assert "\x1b[" not in coord(repo, "status").stdout
+    assert "\x1b[" in _on_terminal(repo, "status")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", _on_terminal(repo, "status", NO_COLOR="1"))
+
+
+def _on_terminal(cwd: Path, *words: str, **environment: str) -> str:
+    parent, child = pty.openpty()
+    process = subprocess.Popen([*RUN, *words], cwd=cwd, stdout=child, env=os.environ | {"TERM": "xterm-256color"} | environment)
+    os.close(child)
+    out = b""
+    while True:
+        try:
+            piece = os.read(parent, 65_536)
+        except OSError:
+            break
+        if not piece:
+            break
+        out += piece
+    process.wait()
+    os.close(parent)
+    return out.decode()
+
+
+def test_an_interrupt_ends_a_wait_cleanly(repo: Path) -> None:
+    process = subprocess.Popen([*RUN, "--as", "backend", "mail", "wait"], cwd=repo, stderr=subprocess.PIPE, text=True)
+    eventually(lambda: list((repo / ".git/coord/bells").glob("*/*.fifo")), what="waiting")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert list((repo / ".git/coord/bells").glob("*/*.fifo")) == []
+
+
+def test_a_closed_pipe_is_no_error(repo: Path) -> None:
+    done = subprocess.run(f"'{sys.executable}' -m coord log | head -c 1", shell=True, cwd=repo, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_two_terminals_at_once(repo: Path) -> None:
+    running = [
+        subprocess.Popen([*RUN, "--as", "backend", "mail", "send", "frontend", f"number {n}"], cwd=repo, stdout=subprocess.DEVNULL)
+        for n in range(6)
+    ]
+    assert [process.wait(60) for process in running] == [0] * 6
+    assert ok(repo, "mail", "list", "--as", "frontend")["unread"] == 6
+    assert git(repo, "log", "--format=%s", "coord/ledger").count("mail: backend -> frontend: number") == 6
+
+
+def test_completion_scripts_are_printed(repo: Path) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "_COORD_COMPLETE" in coord(repo, "completion", shell).stdout
+    done = coord(repo, _COORD_COMPLETE="bash_complete", COMP_WORDS="coord mai", COMP_CWORD="1")
+    assert "mail" in done.stdout
+
+
+def test_listing_loads_nothing_heavy(repo: Path) -> None:
+    probe = (
+        "import sys; sys.argv = ['coord', '--as', 'backend', 'mail', 'list']\n"
+        "from coord import main\n"
+        "try: main.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = ('git', 'sqlite_utils', 'rich.console', 'psutil', 'filelock', 'watchdog.observers')
+"
+        "heavy = [n for n in heavy if type(sys.modules.get(n)).__name__ == 'module']
+"
+        "print(heavy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=repo, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_and_version_need_no_repository(tmp_path: Path) -> None:
+    assert coord(tmp_path, "--help").returncode == 0
+    assert coord(tmp_path, "mail", "send", "--help").returncode == 0
+    assert coord(tmp_path, "--version").stdout.startswith("coord 0.")
+
+
+def test_a_fault_of_coords_own_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> None:
+        raise RuntimeError("boom")
+
+    group = cli.Tree("coord", {"burn": click.Command("burn", callback=broken)})
+    assert cli.run(group, ["burn"]) == 1
+    told = capsys.readouterr().err
+    assert "boom" in told
+    assert "Traceback" not in told
+
+
+def test_welcome_names_the_first_step() -> None:
+    assert "coord init" in own.WELCOME
