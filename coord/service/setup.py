@@ -97,19 +97,25 @@ def init(
 
 
 def _source(git: Git, place: Place, progress: _Progress) -> _Source | None:
+    shown = git.text("for-each-ref", "--format=%(objectname) %(refname)", f"refs/remotes/**/{_BRANCH}")
+    published = {name: commit for commit, _, name in (line.partition(" ") for line in shown.splitlines())}
     local = git.peek(place.common, ledger.REF)
     if local is not None:
+        for name, commit in published.items():
+            if git.run("merge-base", local, commit, check=False).status != 0:
+                progress.notes.append(
+                    f"{name} shares no history with {_BRANCH}, which began here by itself: to go on from {name}, "
+                    f"run `git branch -m {_BRANCH} {_BRANCH}-of-its-own` and `coord init` again"
+                )
         return _Source(local)
-    shown = git.text("for-each-ref", "--format=%(objectname) %(refname)", f"refs/remotes/**/{_BRANCH}")
-    found = {name: commit for commit, _, name in (line.partition(" ") for line in shown.splitlines())}
-    if not found:
+    if not published:
         return None
     first = f"refs/remotes/origin/{_BRANCH}"
-    chosen = first if first in found else min(found)
-    others = [name for name, commit in found.items() if commit != found[chosen]]
+    chosen = first if first in published else min(published)
+    others = [name for name, commit in published.items() if commit != published[chosen]]
     if others:
         progress.notes.append(f"{', '.join(others)} differs from {chosen}, which was taken")
-    return _Source(found[chosen], chosen.removeprefix("refs/remotes/"))
+    return _Source(published[chosen], chosen.removeprefix("refs/remotes/"))
 
 
 def _config(
@@ -206,6 +212,7 @@ def _ledger(coord: Coord, source: _Source | None, progress: _Progress) -> int:
                 guards.enter_context(coord.store.exclusive(name))
             restored = _restore(coord, source.commit)
             merge.move(coord.git, ledger.REF, source.commit, "", message=f"coord: from {source.remote}")
+            _skip_history(coord, source.commit)
         progress.notes.append(f"the branch {_BRANCH} was made from {source.remote}")
     coord.committer.settle()
     existed = coord.ledger.tip() is not None
@@ -218,24 +225,29 @@ def _ledger(coord: Coord, source: _Source | None, progress: _Progress) -> int:
     return restored
 
 
+def _skip_history(coord: Coord, commit: str) -> None:
+    """Note that no event which waits here can be in the history that came, so that nobody searches it."""
+    pending = coord.journal.read()
+    if not pending.events:
+        coord.journal.advance(pending, tip=commit, carried=pending.unfinished)
+
+
 def _restore(coord: Coord, commit: str) -> int:
     """Write every record of COMMIT's tree that has no file; what is there is newer and stays."""
-    missing = {key: blob for key, blob in history.tree(coord.git, commit).items() if _absent(coord, key)}
-    contents = zip(history.blobs(coord.git, missing.values()), missing, strict=True)
+    wanted = {key: blob for key, blob in history.tree(coord.git, commit).items() if _may_live(key)}
+    contents = zip(history.blobs(coord.git, wanted.values()), wanted, strict=True)
     restored = 0
-    while batch := [Change(key, data) for data, key in islice(contents, _BATCH)]:
-        fresh = [change for change in batch if coord.store.get(change.key) is None]
-        coord.store.apply(fresh)
-        restored += len(fresh)
+    while batch := list(islice(contents, _BATCH)):
+        missing = [Change(key, data) for data, key in batch if not os.path.lexists(coord.home / key)]
+        coord.store.apply(missing)
+        restored += len(missing)
     return restored
 
 
-def _absent(coord: Coord, key: str) -> bool:
-    """Tell whether KEY, which came from somebody else's repository, may and does not yet live here."""
-    if not keys.is_record(key):
-        return False
+def _may_live(key: str) -> bool:
+    """Tell whether KEY, which came from somebody else's repository, is a record's place."""
     try:
         parts_of(key)
     except Refused:
         return False
-    return not os.path.lexists(coord.home / key)
+    return keys.is_record(key)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from coord.git.repo import Git
 from coord.model import codec, keys
 from coord.model.errors import ConfigError, CoordError, Corrupt, Refused, Unavailable, Usage
 from coord.model.records import Change, Event, Lock, Message
-from coord.service import setup
+from coord.service import setup, verify
 from coord.service.coord import Coord
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -243,6 +244,8 @@ def test_a_clone_gets_its_files_back(farm: Path, tmp_path: Path) -> None:
     assert (there / "inbox/.dead/x").read_bytes() == b"\xff dead"
     assert git(there, "rev-parse", "coord/ledger") == git(farm, "rev-parse", "coord/ledger")
     assert traces(there) == before
+    # The next committer need not search the history that came for what it is about to commit.
+    assert Coord.open(there).journal.read().tip == git(there, "rev-parse", "coord/ledger")
     assert setup.init(there).restored == 0
 
 
@@ -289,15 +292,14 @@ def test_strange_paths_of_a_foreign_ledger_stay_there(farm: Path, tmp_path: Path
     )
     shape = [f"100644 blob {blob}\tREADME.md", f"120000 blob {blob}\tlink"]
     dots = _tree(farm, [f"100644 blob {blob}\t..", f"100644 blob {blob}\t.swp"])
-    inbox = _tree(farm, [f"040000 tree {dots}\t.dead", f"040000 tree {dots}\t.."])
+    inbox = _tree(farm, [f"100644 blob {blob}\tREADME.md", f"040000 tree {dots}\t.dead", f"040000 tree {dots}\t.."])
     top = _tree(farm, [*shape, f"040000 tree {inbox}\tinbox", f"040000 tree {dots}\tlocks"])
     commit = git(farm, "commit-tree", top, "-p", "coord/ledger", "-m", "by hand")
     git(farm, "update-ref", "refs/remotes/origin/coord/ledger", commit)
     git(farm, "update-ref", "-d", "refs/heads/coord/ledger")
     assert setup.init(farm).restored == 0
-    assert sorted(path.name for path in farm.iterdir()) == [
-        ".coord.yaml", ".git", "README.md", "checkpoints", "inbox", "locks",
-    ]  # fmt: skip
+    assert {path.name for path in farm.iterdir()} == {".coord.yaml", ".git", "README.md", *keys.FOLDERS}
+    assert not (farm / "inbox/README.md").exists()
 
 
 def _tree(home: Path, lines: list[str]) -> str:
@@ -318,6 +320,24 @@ def test_origin_is_preferred_and_others_are_named(farm: Path) -> None:
     assert any("alien" in note for note in done.notes)
 
 
+def test_a_ledger_that_began_by_itself_on_a_clone_is_told_how_to_go_on(farm: Path, tmp_path: Path) -> None:
+    """Somebody sent mail on the clone before setting up, so that its ledger has a beginning of its own."""
+    setup.init(farm, agents=("backend", "frontend"))
+    git(farm, "add", ".coord.yaml")
+    git(farm, "commit", "-qm", "coord")
+    there = clone_of(farm, tmp_path / "clone")
+    with Coord.open(there, who="backend") as coord:
+        key = keys.message("frontend", message(1))
+        coord.record(coord.event("mail.sent", "word", [Change(key, codec.encode(message(1)))]))
+    assert git(there, "rev-list", "--count", "coord/ledger") == "1"
+    (note,) = setup.init(there).notes
+    git(there, *note.split("`")[1].split()[1:])
+    assert setup.init(there).notes == ("the branch coord/ledger was made from origin/coord/ledger",)
+    with Coord.open(there) as coord:
+        assert verify.reconcile(coord, verify.drift(coord)) == 1
+    assert git(there, "rev-list", "--count", "coord/ledger") == "2"
+
+
 def test_a_branch_in_the_ledgers_way_is_named(farm: Path) -> None:
     git(farm, "branch", "coord")
     with pytest.raises(Refused, match="branch named coord"):
@@ -327,9 +347,17 @@ def test_a_branch_in_the_ledgers_way_is_named(farm: Path) -> None:
     assert git(farm, "rev-list", "--count", "coord/ledger") == "1"
 
 
-def test_two_at_once_make_one(farm: Path) -> None:
-    code = "import sys; from pathlib import Path; from coord.service import setup; setup.init(Path(sys.argv[1]))"
-    (farm / ".coord.yaml").write_text("agents: [backend]\n")
-    running = [subprocess.Popen([sys.executable, "-c", code, str(farm)]) for _ in range(4)]
-    assert [process.wait(60) for process in running] == [0, 0, 0, 0]
+def test_many_at_once_make_one(farm: Path, tmp_path: Path) -> None:
+    code = "import os, sys; from pathlib import Path; from coord.service import setup\n"
+    code += "home, go = map(Path, sys.argv[1:])\n"
+    code += "(go / str(os.getpid())).touch()\nwhile not (go / 'go').exists(): pass\nsetup.init(home, agents=())"
+    go = tmp_path / "go"
+    go.mkdir()
+    running = [subprocess.Popen([sys.executable, "-c", code, str(farm), str(go)]) for _ in range(4)]
+    deadline = time.monotonic() + 30
+    while len(list(go.iterdir())) < len(running):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (go / "go").touch()
+    assert [process.wait(60) for process in running] == [0] * len(running)
     assert git(farm, "rev-list", "--count", "coord/ledger") == "1"

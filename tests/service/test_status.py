@@ -88,6 +88,7 @@ def test_unread_mail_is_counted_by_priority_with_the_age_of_the_oldest(repo: Pat
 
 def test_leases_with_holder_token_time_left_and_waiters(repo: Path, coord_for: As) -> None:
     locks.acquire(coord_for("backend"), ("apps_script/**",), ttl=timedelta(minutes=30), note="chefs")
+    locks.acquire(coord_for("security"), ("web_app/**",), ttl=timedelta(minutes=40))
     code = "from coord.service import locks; from coord.service.coord import Coord; from datetime import timedelta\n"
     code += f"from pathlib import Path; c = Coord.open(Path({str(repo)!r}), who='frontend')\n"
     code += "locks.acquire(c, ('apps_script/chefs.js',), wait=timedelta(seconds=60))"
@@ -100,7 +101,8 @@ def test_leases_with_holder_token_time_left_and_waiters(repo: Path, coord_for: A
     finally:
         waiter.terminate()
         waiter.wait()
-    (lease,) = found.leases
+    lease, other = found.leases
+    assert (other.holder, other.waiters) == ("security", ())
     assert (lease.scope, lease.holder, lease.note, lease.waiters) == (
         "apps_script/**",
         "backend",
@@ -193,7 +195,7 @@ def test_the_ledger_says_what_waits_to_be_committed(repo: Path, coord_for: As) -
 
 def test_what_needs_the_owner(repo: Path, coord_for: As) -> None:
     backend = coord_for("backend")
-    mail.send(backend, ("owner",), Prose("which colour?"), kind="question")
+    mail.send(backend, ("owner",), Prose("which colour?"), kind="question", ack="required")
     mail.send(backend, ("security",), Prose("sign this"), ack="required")
     dead = repo / "inbox/.dead" / f"{backend.new_id()}-broken.txt"
     dead.parent.mkdir()
