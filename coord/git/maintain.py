@@ -10,7 +10,7 @@ from coord.git.repo import Git
 
 PACKS = 40  # git gc --auto runs at 50
 LOOSE_IN_ONE_OF_256 = 20  # git gc --auto runs at 6,700 loose objects, 27 in a folder
-_COMMAND = ("repack", "-d", "--quiet", "--geometric=2", "--write-midx")
+COMMAND = ("repack", "-d", "--quiet", "--geometric=2", "--write-midx")
 _KEPT_BY = b"fast-import"
 _LIMIT = 600.0
 
@@ -31,7 +31,7 @@ def repack(git: Git) -> None:
 
     Nothing is pruned, packs with a `.keep` stay, and old packs go only after the new one is in place.
     """
-    git.run(*_COMMAND, timeout=_LIMIT)
+    git.run(*COMMAND, timeout=_LIMIT)
 
 
 def repack_in_background(git: Git, lock: Path) -> bool:
@@ -47,7 +47,7 @@ def repack_in_background(git: Git, lock: Path) -> bool:
         return False
     else:
         silent = subprocess.DEVNULL
-        process = git.start(*_COMMAND, stdout=silent, stderr=silent, pass_fds=(descriptor,))
+        process = git.start(*COMMAND, stdout=silent, stderr=silent, pass_fds=(descriptor,))
         threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie while we live
         return True
     finally:

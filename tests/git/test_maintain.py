@@ -1,0 +1,180 @@
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from coord.git import history, maintain
+from coord.git.ledger import REF, Ledger
+from coord.git.repo import Git
+from coord.model import ids
+from coord.model.records import Change, Event
+
+NOW = datetime(2026, 11, 22, 12, 3, 11, tzinfo=UTC)
+
+
+def sh(cwd: Path, *args: str) -> str:
+    return subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    made = tmp_path.resolve() / "project"
+    sh(tmp_path, "init", "-q", "-b", "main", str(made))
+    return made
+
+
+def fill(top: Path, count: int) -> set[str]:
+    book, told = Ledger(Git(top)), set()
+    for number in range(count):
+        identifier = ids.ulid(NOW, os.urandom(10))
+        changes = (Change(f"inbox/a/{identifier}-x.md", b"%d" % number),)
+        one = Event(id=identifier, kind="mail.sent", agent="a", subject="x", at=NOW, changes=changes)
+        book.append([one], parent=book.tip(), now=NOW)
+        told.add(identifier)
+    return told
+
+
+def packs(top: Path) -> int:
+    return len(list((top / ".git/objects/pack").glob("*.pack")))
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_many_packs_become_few_and_nothing_is_lost(top: Path) -> None:
+    told = fill(top, maintain.PACKS)
+    common = top / ".git"
+    assert not maintain.needs_repack(common)
+    told |= fill(top, 1)
+    assert maintain.needs_repack(common)
+    maintain.repack(Git(top))
+    assert packs(top) < 5
+    assert not maintain.needs_repack(common)
+    maintain.repack(Git(top))
+    told |= fill(top, 8)
+    maintain.repack(Git(top))
+    assert packs(top) < 8
+    assert history.ids_in(Git(top), None, REF) == told
+    sh(top, "fsck", "--strict", "--full")
+
+
+def test_the_users_git_does_not_stop_to_collect_garbage(top: Path) -> None:
+    fill(top, maintain.PACKS)
+    said = subprocess.run(["git", "gc", "--auto"], cwd=top, capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+    assert packs(top) == maintain.PACKS
+
+
+def test_loose_objects_count_too(top: Path) -> None:
+    common = top / ".git"
+    stream = b"".join(b"blob\ndata %d\n%d\n" % (len(str(number)), number) for number in range(6000))
+    Git(top).run("fast-import", "--quiet", stdin=stream, config={"fastimport.unpackLimit": "100000"})
+    assert packs(top) == 0
+    assert maintain.needs_repack(common)
+    maintain.repack(Git(top))
+    assert not maintain.needs_repack(common)
+
+
+def test_packs_that_stay_are_not_counted(top: Path) -> None:
+    fill(top, maintain.PACKS + 5)
+    kept = sorted((top / ".git/objects/pack").glob("*.pack"))[:10]
+    for pack in kept:
+        pack.with_suffix(".keep").touch()
+    assert not maintain.needs_repack(top / ".git")
+    maintain.repack(Git(top))
+    assert all(pack.exists() for pack in kept)
+    assert packs(top) < 15
+
+
+def test_a_new_repository_needs_nothing(top: Path) -> None:
+    assert not maintain.needs_repack(top / ".git")
+    maintain.repack(Git(top))
+
+
+def test_repacking_beside_writers_and_gc_loses_nothing(top: Path) -> None:
+    over = threading.Event()
+
+    def repacker(*command: str) -> Callable[[], None]:
+        def loop() -> None:
+            while not over.is_set():
+                subprocess.run(["git", *command], cwd=top, capture_output=True, check=False)
+
+        return loop
+
+    loops = (repacker(*maintain.COMMAND), repacker("gc", "-q"))
+    threads = [threading.Thread(target=loop) for loop in loops]
+    for thread in threads:
+        thread.start()
+    try:
+        told = fill(top, 60)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert history.ids_in(Git(top), None, REF) == told
+    assert len(history.tree(Git(top), REF)) == 60
+    sh(top, "fsck", "--strict", "--full")
+
+
+def test_in_the_background_only_one_runs_and_nobody_waits(top: Path) -> None:
+    fill(top, 12)
+    lock = top / ".git" / "repack.lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not maintain.repack_in_background(Git(top), lock)
+        assert packs(top) == 12
+    assert maintain.repack_in_background(Git(top), lock)
+    until(lambda: packs(top) < 3)
+    until(lambda: maintain.repack_in_background(Git(top), lock))
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+
+def test_the_lock_lives_as_long_as_the_child_and_not_its_parent(top: Path, tmp_path: Path) -> None:
+    lock, gate = top / ".git" / "repack.lock", tmp_path / "gate"
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    others = f'case "$*" in *repack*) ;; *) exec {shutil.which("git")} "$@" ;; esac'  # GitPython asks for the version
+    slow.write_text(f"#!/bin/sh\n{others}\ntouch {gate}.in\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n")
+    slow.chmod(0o755)
+    code = (
+        "from pathlib import Path; from coord.git import maintain; from coord.git.repo import Git;"
+        f"assert maintain.repack_in_background(Git(Path({str(top)!r})), Path({str(lock)!r}))"
+    )
+    environment = {**os.environ, "PATH": f"{slow.parent}:{os.environ['PATH']}"}
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True, capture_output=True)
+    assert time.monotonic() - began < 10
+    until(Path(f"{gate}.in").exists)
+    assert not maintain.repack_in_background(Git(top), lock)
+    gate.touch()
+    until(lambda: maintain.repack_in_background(Git(top), lock))
+
+
+def test_sweep_takes_only_what_killed_imports_left(top: Path) -> None:
+    fill(top, 3)
+    common, pack = top / ".git", top / ".git/objects/pack"
+    names = [file.with_suffix(".keep") for file in sorted(pack.glob("*.pack"))]
+    names[0].write_text("fast-import")
+    names[1].write_text("kept by its owner\n")
+    crash = common / "fast_import_crash_4711"
+    crash.touch()
+    for file in (*names[:2], crash):
+        os.utime(file, (1000, 1000))
+    names[2].write_text("fast-import")
+    assert maintain.sweep(common, before=2000.0) == 2
+    assert [name.exists() for name in names] == [False, True, True]
+    assert not crash.exists()
+    assert maintain.sweep(common, before=2000.0) == 0
