@@ -6,7 +6,6 @@ whether it is done already, so that setting up again, or after a crash, does wha
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,7 +18,7 @@ from coord.git.repo import Git, Place
 from coord.model import keys, mailboxes
 from coord.model.errors import ConfigError, Corrupt, Refused, Unavailable, Usage
 from coord.model.records import Change
-from coord.service import committer, delivery, leasebook
+from coord.service import committer, delivery, leasebook, verify
 from coord.service.clock import Clock
 from coord.service.coord import CONFIG_NAME, Coord
 from coord.stores import durable
@@ -28,6 +27,7 @@ from coord.stores.files import FileStore
 
 _BRANCH = ledger.REF.removeprefix("refs/heads/")
 _BATCH = 200
+_MARKED = b"Where this file is missing, coord takes the folder for emptied by accident: `coord init` fills it again.\n"
 # Enough to meet everybody who still works here; reading them takes about a tenth of a second.
 _RECENT = 5_000
 
@@ -90,7 +90,8 @@ def init(
         coord = Coord(place, config, clock=clock)
         _folders(coord, progress)
         progress.add(".git/info/exclude", made=worktree.hide(place.common))
-        restored = _ledger(coord, source, progress)
+        _ledger(coord, source, progress)
+        restored = _restore(coord)
     return Initialised(
         str(place.home), config.names, tuple(progress.made), tuple(progress.existed), restored, tuple(progress.notes)
     )
@@ -203,14 +204,9 @@ def _check_folder(path: Path) -> None:
         raise Corrupt(f"{path} is no real folder", hint="move it away, then run `coord init` again")
 
 
-def _ledger(coord: Coord, source: _Source | None, progress: _Progress) -> int:
-    restored = 0
+def _ledger(coord: Coord, source: _Source | None, progress: _Progress) -> None:
     if source is not None and source.remote:
-        # Files first, the branch last: cut off in between, the next run finds no branch and goes on.
-        with ExitStack() as guards:
-            for name in (leasebook.GUARD, committer.GUARD):
-                guards.enter_context(coord.store.exclusive(name))
-            restored = _restore(coord, source.commit)
+        with coord.store.exclusive(committer.GUARD):
             merge.move(coord.git, ledger.REF, source.commit, "", message=f"coord: from {source.remote}")
             _skip_history(coord, source.commit)
         progress.notes.append(f"the branch {_BRANCH} was made from {source.remote}")
@@ -222,7 +218,6 @@ def _ledger(coord: Coord, source: _Source | None, progress: _Progress) -> int:
         coord.record(coord.event("coord.initialised", subject, agent=delivery.COORD))
         coord.committer.settle()
     progress.add(_BRANCH, made=not existed or bool(source and source.remote))
-    return restored
 
 
 def _skip_history(coord: Coord, commit: str) -> None:
@@ -232,15 +227,33 @@ def _skip_history(coord: Coord, commit: str) -> None:
         coord.journal.advance(pending, tip=commit, carried=pending.unfinished)
 
 
-def _restore(coord: Coord, commit: str) -> int:
-    """Write every record of COMMIT's tree that has no file; what is there is newer and stays."""
-    wanted = {key: blob for key, blob in history.tree(coord.git, commit).items() if _may_live(key)}
-    contents = zip(history.blobs(coord.git, wanted.values()), wanted, strict=True)
-    restored = 0
-    while batch := list(islice(contents, _BATCH)):
-        missing = [Change(key, data) for data, key in batch if not os.path.lexists(coord.home / key)]
-        coord.store.apply(missing)
-        restored += len(missing)
+def _restore(coord: Coord) -> int:
+    """Fill the folders that are new here, or were emptied, with the ledger's records; what is there is newer and stays.
+
+    A folder is marked when it is filled, so that a restore which was cut off is done again.
+    """
+    unmarked = [folder for folder in keys.FOLDERS if not (coord.home / folder / verify.MARKER).exists()]
+    if not unmarked:
+        return 0
+    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(committer.GUARD):
+        busy = verify.touched(coord.journal.read(verify.EVERYTHING))
+        tip = coord.ledger.tip()
+        tree = history.tree(coord.git, tip) if tip else {}
+        wanted = {
+            key: blob
+            for key, blob in tree.items()
+            if key.partition("/")[0] in unmarked and key not in busy and _may_live(key)
+        }
+        contents = zip(history.blobs(coord.git, wanted.values()), wanted, strict=True)
+        restored = 0
+        while batch := list(islice(contents, _BATCH)):
+            missing = [Change(key, data) for data, key in batch if not os.path.lexists(coord.home / key)]
+            coord.store.apply(missing)
+            restored += len(missing)
+    for folder in unmarked:
+        marker = coord.home / folder / verify.MARKER
+        with durable.faults(f"write {marker}"):
+            durable.replace(marker, _MARKED)
     return restored
 
 

@@ -15,7 +15,7 @@ from coord.model import codec, ids, keys, leases, mailboxes, scope
 from coord.model.errors import BadRecord, CoordError, TimedOut
 from coord.model.leases import Ask
 from coord.model.records import Lock, MergeRequest, Message, Mode, Priority
-from coord.service import branches, committer, merges, watching
+from coord.service import branches, committer, merges, verify, watching
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
@@ -26,7 +26,7 @@ _AT_ONCE = 4
 _FARTHEST = 20_000
 _SHOWN = 20
 _WAIT = 0.05
-_EVERYTHING = 1 << 30
+
 _FRONT = re.compile(rb"\A---\r?\n(.*?)^---", re.DOTALL | re.MULTILINE)
 _FACT = re.compile(rb"^(priority|ack):[ \t]*[\"']?(\w+)", re.MULTILINE | re.IGNORECASE)
 
@@ -341,7 +341,7 @@ def _waiting(coord: Coord) -> int | None:
         return 0
     try:
         with coord.store.exclusive(committer.GUARD, timeout=_WAIT):
-            return len(coord.journal.read(_EVERYTHING).events)
+            return len(coord.journal.read(verify.EVERYTHING).events)
     except TimedOut:
         return None
 

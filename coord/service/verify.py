@@ -20,14 +20,20 @@ from coord.service import committer, delivery
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.stores import oslock
+from coord.stores.journal import Pending
 
-What = Literal["only in files", "only in ledger", "differs", "unreadable", "too large", "wrong in index"]
+What = Literal[
+    "only in files", "only in ledger", "differs", "folder emptied", "unreadable", "too large", "wrong in index"
+]
 
 GUARD = "reconcile"
+# In each of the three folders once setting up has filled it. Where it is gone, the folder as a whole
+# was emptied (`rm -r`, `git clean -x`): that is an accident, not so many removals.
+MARKER = ".coord"
+EVERYTHING = 1 << 30
 SIZE_LIMIT = 1 << 20
 _TOO_LARGE = "too large"
 _BY_HAND = ("only in files", "only in ledger", "differs")
-_EVERYTHING = 1 << 30
 _DEEP_LIMIT = 3600.0
 _NAMED = 5
 # A file may change twice within one tick of the file system's clock, 2 s at worst (FAT).
@@ -45,6 +51,11 @@ class Drift:
     file: str = ""
     ledger: str = ""
     index: str = ""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody's hands did this, so that `reconcile` can record it."""
+        return self.what in _BY_HAND
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +103,20 @@ class Looks:
     def compare(self) -> dict[str, Drift]:
         """Return where files and ledger disagree at this moment, events in flight included."""
         files, tree = self.files(), self.tree()
+        emptied = {folder for folder in keys.FOLDERS if not (self.coord.home / folder / MARKER).exists()}
         found = {}
         for key in sorted(files.keys() | tree.keys()):
             file, blob = files.get(key, ""), tree.get(key, "")
-            if file != blob:
-                what: What = "only in files" if not blob else "only in ledger" if not file else "differs"
-                found[key] = Drift(key, "too large", "", blob) if file == _TOO_LARGE else Drift(key, what, file, blob)
+            if file == blob:
+                continue
+            what: What = "differs"
+            if file == _TOO_LARGE:
+                what, file = "too large", ""
+            elif not blob:
+                what = "only in files"
+            elif not file:
+                what = "folder emptied" if key.partition("/")[0] in emptied else "only in ledger"
+            found[key] = Drift(key, what, file, blob)
         return found
 
     def _blob(self, key: str) -> str | None:
@@ -183,7 +202,11 @@ def reconcile(coord: Coord, found: Sequence[Drift]) -> int:
 def _busy(coord: Coord) -> set[str]:
     """Return the keys of every event that is not yet both published and committed."""
     with coord.store.exclusive(committer.GUARD):
-        pending = coord.journal.read(_EVERYTHING)
+        return touched(coord.journal.read(EVERYTHING))
+
+
+def touched(pending: Pending) -> set[str]:
+    """Return the keys of which the journal's events speak."""
     return {change.key for noted in (*pending.events, *pending.unfinished) for change in noted.event.changes}
 
 
@@ -211,8 +234,10 @@ def _disagree(found: Sequence[Drift]) -> Corrupt:
     named = "; ".join(f"{one.key}: {one.what}" for one in found[:_NAMED])
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     kinds = {one.what for one in found}
-    first = next((one.key for one in found if one.what not in _BY_HAND), "")
-    if kinds & set(_BY_HAND):
+    first = next((one.key for one in found if not one.by_hand), "")
+    if "folder emptied" in kinds:
+        hint = "bring back what was lost: coord init"
+    elif any(one.by_hand for one in found):
         hint = "record what was done by hand: coord ledger verify --commit"
     elif "wrong in index" in kinds:
         hint = "delete .git/coord/index.db: it is made again from the ledger"

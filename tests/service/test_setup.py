@@ -1,5 +1,6 @@
 """Setting up: in every kind of repository, twice, on a clone, and without a trace elsewhere."""
 
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from coord.model.errors import ConfigError, CoordError, Corrupt, Refused, Unavai
 from coord.model.records import Change, Event, Lock, Message
 from coord.service import setup, verify
 from coord.service.coord import Coord
+from coord.stores import oslock
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 IDS = [f"01KAJ3X5ZC9Q0V7T2D4M8N6P{number:02d}" for number in range(10, 40)]
@@ -271,16 +273,56 @@ def test_restoring_never_overwrites(farm: Path, tmp_path: Path) -> None:
 
 
 def test_a_restore_that_was_cut_off_goes_on(farm: Path, tmp_path: Path) -> None:
-    """Files come first and the branch last: without the branch, setting up takes the ledger up again."""
+    """Folders are marked when they are full: without the mark, setting up fills them."""
     setup.init(farm, agents=("backend", "frontend"))
     both = [keys.message("frontend", message(number)) for number in (1, 2)]
+    lock = Lock(scope="a.js", holder="backend", token=7, granted_at=NOW, expires_at=NOW)
     publish(farm, ("backend", {key: codec.encode(message(number)) for number, key in enumerate(both, 1)}))
+    publish(farm, ("backend", {keys.lock(lock): codec.encode(lock)}))
     there = clone_of(farm, tmp_path / "clone")
-    setup.init(there)
-    git(there, "update-ref", "-d", "refs/heads/coord/ledger")
+    assert setup.init(there).restored == 3
+    (there / "inbox" / verify.MARKER).unlink()
     (there / both[1]).unlink()
+    (there / keys.lock(lock)).unlink()
     assert setup.init(there).restored == 1
     assert (there / both[1]).is_file()
+    (there / both[1]).unlink()
+    assert setup.init(there).restored == 0, "one file of a folder that is full was removed on purpose"
+
+
+def test_a_folder_that_was_emptied_is_filled_again(farm: Path) -> None:
+    setup.init(farm, agents=("backend", "frontend"))
+    key = keys.message("frontend", message(1))
+    with Coord.open(farm, who="backend") as coord:
+        coord.record(coord.event("mail.sent", "word", [Change(key, codec.encode(message(1)))]))
+    git(farm, "clean", "-qfdx", "--exclude=.coord.yaml")
+    assert not (farm / "inbox").exists()
+    other = keys.message("frontend", message(2))
+    with Coord.open(farm, who="backend") as coord:
+        coord.record(coord.event("mail.sent", "word", [Change(other, codec.encode(message(2)))]))
+    assert [(one.key, one.what) for one in verify.drift(coord)] == [(key, "folder emptied")]
+    assert verify.reconcile(coord, verify.drift(coord)) == 0
+    with pytest.raises(Corrupt) as caught:
+        verify.verify(coord, commit=True)
+    assert "coord init" in caught.value.hint
+    assert setup.init(farm).restored == 1
+    assert verify.verify(coord).records == 2
+
+
+def test_what_somebody_is_still_publishing_is_left_to_them(farm: Path) -> None:
+    setup.init(farm, agents=("backend", "frontend"))
+    key = keys.message("frontend", message(1))
+    coord = Coord.open(farm, who="backend")
+    coord.record(coord.event("mail.sent", "word", [Change(key, codec.encode(message(1)))]))
+    coord.settle()
+    (farm / "inbox" / verify.MARKER).unlink()
+    writer = oslock.process_of(os.getppid())
+    assert writer is not None
+    event = coord.event("mail.read", "word", [Change(keys.as_read(key), codec.encode(message(1))), Change(key, None)])
+    coord.journal.append(event, writer)
+    assert setup.init(farm).restored == 0
+    assert (farm / key).exists()
+    assert not (farm / keys.as_read(key)).exists()
 
 
 def test_strange_paths_of_a_foreign_ledger_stay_there(farm: Path, tmp_path: Path) -> None:
