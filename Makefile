@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup watch test lint types layers unit bench torment clean
+.PHONY: help setup watch test lint types layers unit bench torment docs clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ layers: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+docs: $(READY) ## make docs/commands.md and docs/pictures/ again
+	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_pictures.py
 
 clean: ## remove what make made here
 	rm -rf $(VENV) .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -208,13 +208,13 @@ class Index:
             connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
 
     def _sync(self) -> int:
-        tip = self.git.peek(self._common, REF)
         connection = self._open().conn
-        if _indexed(connection) == tip:
+        if _indexed(connection) == self.git.peek(self._common, REF):
             return 0
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            base = _indexed(connection)
+            # Looked at only now: while we waited, somebody may have read further than we saw before.
+            base, tip = _indexed(connection), self.git.peek(self._common, REF)
             if base == tip:
                 return 0
             if base is not None and (tip is None or not history.is_ancestor(self.git, base, tip)):

@@ -32,7 +32,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    (home / ".gitconfig").write_text("[user]\n\tname = Owner\n\temail = owner@example.com\n[init]\n\tdefaultBranch = main\n")
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Owner\n\temail = owner@example.com\n[init]\n\tdefaultBranch = main\n"
+    )
 
 
 @pytest.fixture
@@ -41,7 +43,11 @@ def repo(tmp_path: Path) -> Path:
     home = tmp_path / "farm"
     home.mkdir()
     git(home, "init", "-q")
-    for name, text in {"README.md": "# Farm\n", "apps_script/chefs.js": "var a = 1;\n", "web_app/index.html": "<p>\n"}.items():
+    for name, text in {
+        "README.md": "# Farm\n",
+        "apps_script/chefs.js": "var a = 1;\n",
+        "web_app/index.html": "<p>\n",
+    }.items():
         path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

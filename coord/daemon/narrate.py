@@ -21,5 +21,7 @@ class Narrator:
         if tip is None or tip == self._told:
             return
         for entry in history.entries(self.coord.git, since=self._told, until=tip, with_changes=False):
-            self.say(f"{entry.at.astimezone():%H:%M:%S}  {clean_line(entry.subject, 100)}")
+            # Of a lease granted, released and expired the subjects are alike: the kind tells them apart.
+            kind = clean_line(entry.kind, 24) or "commit"
+            self.say(f"{entry.at.astimezone():%H:%M:%S} {kind} {clean_line(entry.subject, 100)}")
         self._told = tip

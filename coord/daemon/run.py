@@ -83,7 +83,8 @@ def detach(coord: Coord) -> watching.Daemon:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         child = subprocess.Popen(
-            [sys.executable, "-m", "coord", "--repo", str(coord.home), "watch"],
+            # -P: the coordinated repository may have a folder called coord, and its code is not ours to run.
+            [sys.executable, "-P", "-m", "coord", "--repo", str(coord.home), "watch"],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

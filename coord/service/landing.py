@@ -216,7 +216,7 @@ class Landing:
         return key
 
     def _blame(self, one: MergeRequest, base: str, paths: tuple[str, ...]) -> tuple[str, str]:
-        touches = merge.touched_by(self.coord.git, one.head, base, paths)
+        touches = [touch for touch in merge.touched_by(self.coord.git, base, one.head, paths) if touch.side == "base"]
         named = ", ".join(clean_line(path, 120) for path in paths[:_SHOWN])
         lines = [f"- {clean_line(path, 200)}" for path in paths]
         commits = [

@@ -111,7 +111,7 @@ def remove(
             )
         kept = trash.keep(Git(path), path, name, coord.now()) if unfinished.any else ""
     gone = _tree(coord, name)
-    worktree.remove(coord.git, path)
+    worktree.remove(coord.git, path, force=bool(kept))
     coord.record(coord.event("worktree.removed", f"{name}: {path.name}", agent=coord.whoever() or name, kept=kept))
     return Tree(name, gone.path, gone.branch, gone.head, kept=kept)
 

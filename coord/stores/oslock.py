@@ -14,14 +14,14 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 import filelock
 import psutil
 
-from coord.model.errors import TimedOut
+from coord.model.errors import Conflict, NotFound, Refused, TimedOut, Usage
 from coord.model.records import Process
 from coord.stores.base import Guard
 from coord.stores.durable import faults
@@ -29,6 +29,8 @@ from coord.stores.durable import faults
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.020
 _UNKNOWN = "-"
 _IDLE, _BUSY = b"idle ", b"busy "
+# Raised before anything is noted: a refusal leaves nothing to finish.
+_ORDERLY = (Usage, NotFound, Refused, Conflict)
 _SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
 _TICK, _CLOCK_SLACK = 0.005, 1.0
 
@@ -48,15 +50,26 @@ def hold(path: Path, *, timeout: float | None, name: str) -> Iterator[Guard]:
         raise TimedOut(message, hint="run it again, or give it more time", name=name)
     owner = os.getpid()
     try:
-        yield Guard(name, inherited=_enter(fd))
-        if os.getpid() == owner:
-            os.pwrite(fd, _IDLE, 0)
+        with faults(f"lock {path}"):
+            inherited = _enter(fd)
+        try:
+            yield Guard(name, inherited=inherited)
+        except _ORDERLY:
+            _leave(fd, owner)
+            raise
+        _leave(fd, owner)
     finally:
         # A child forked meanwhile shares the lock, and closing would leave it to the child: so it
         # is undone by name, and only by the process that took it.
         if os.getpid() == owner:
             fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
+
+
+def _leave(fd: int, owner: int) -> None:
+    if os.getpid() == owner:
+        with suppress(OSError):  # then the next one finds the section busy, and looks after it
+            os.pwrite(fd, _IDLE, 0)
 
 
 def _enter(fd: int) -> bool:

@@ -42,7 +42,13 @@ def lock(ends: timedelta, token: int = 1) -> Lock:
 
 def waiting(age: timedelta, priority: Priority = "normal", *, mailbox: str = "backend", **rest: object) -> Waiting:
     reminded = int(str(rest.pop("reminded", 0)))
-    fields = {"id": "01KAJ3X5ZC9Q0V7T2D4M8N6P1R", "sender": "lead", "to": (mailbox,), "subject": "s", "body": "b"} | rest
+    fields = {
+        "id": "01KAJ3X5ZC9Q0V7T2D4M8N6P1R",
+        "sender": "lead",
+        "to": (mailbox,),
+        "subject": "s",
+        "body": "b",
+    } | rest
     message = Message(sent_at=NOW - age, priority=priority, **fields)  # type: ignore[arg-type]  # as above
     return Waiting(f"inbox/{mailbox}/{message.id}-s.md", mailbox, message, reminded)
 
@@ -58,7 +64,9 @@ def test_a_quiet_world_asks_for_nothing() -> None:
 
 
 def test_only_whole_files_are_adopted() -> None:
-    seen = view(dropped=(Dropped("inbox/backend/a.md", True), Dropped("inbox/backend/b.md", False)), shared=("inbox/all/x",))
+    seen = view(
+        dropped=(Dropped("inbox/backend/a.md", True), Dropped("inbox/backend/b.md", False)), shared=("inbox/all/x",)
+    )
     assert deliver(seen, HINT) == [Adopt("inbox/backend/a.md"), Forward("inbox/all/x")]
 
 
@@ -68,7 +76,9 @@ def test_leases_expire_at_their_time_and_not_before() -> None:
 
 
 def test_an_unsteady_clock_reaps_nothing_but_the_dead() -> None:
-    seen = view(steady=False, locks=(lock(-timedelta(days=3)),), dead_holders=(7,), unread=(waiting(timedelta(days=9)),))
+    seen = view(
+        steady=False, locks=(lock(-timedelta(days=3)),), dead_holders=(7,), unread=(waiting(timedelta(days=9)),)
+    )
     assert expire(seen, HINT) == [FreeDead((7,))]
     assert sweep(seen, HINT) == []
 

@@ -29,7 +29,9 @@ def start(repo: Path, *more: str) -> "subprocess.Popen[str]":
 def daemon(repo: Path) -> Iterator["subprocess.Popen[str]"]:
     process = start(repo)
     coord = Coord.open(repo)
-    eventually(lambda: watching.find(coord).pid == process.pid and coord.bells.ring("daemon"), what="the daemon watches")
+    eventually(
+        lambda: watching.find(coord).pid == process.pid and coord.bells.ring("daemon"), what="the daemon watches"
+    )
     yield process
     process.terminate()
     out, _ = process.communicate(timeout=20)

@@ -35,7 +35,11 @@ def test_a_bare_file_is_a_message(repo: Path, coord_for: Open) -> None:
 def test_front_matter_is_read_generously(repo: Path, coord_for: Open) -> None:
     drop(repo, "inbox/frontend/a.md", "---\nFrom: Backend\nTO: security\nPriority: HIGH\ncolour: blue\n---\nbody\n")
     (item,) = mail.list_(coord_for("frontend")).items
-    assert (item.message.sender, item.message.priority, item.message.to) == ("backend", "high", ("frontend", "security"))
+    assert (item.message.sender, item.message.priority, item.message.to) == (
+        "backend",
+        "high",
+        ("frontend", "security"),
+    )
     assert item.message.extra["colour"] == "blue"
     assert mail.list_(coord_for("security")).unread == 1
 

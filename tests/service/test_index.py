@@ -403,6 +403,25 @@ def test_many_processes_share_one_index(book: Book) -> None:
     index.close()
 
 
+def test_waiting_for_a_slower_look_never_goes_back(book: Book) -> None:
+    """Another process reads on between our first look at the ledger and our turn to write."""
+    old = book.append(book.event(Token="1"))
+    new = book.append(book.event(Token="2"))
+    book.index().sync()
+
+    class Late(Git):
+        looks = 0
+
+        def peek(self, common: Path, ref: str) -> str | None:
+            self.looks += 1
+            return old if self.looks == 1 else super().peek(common, ref)
+
+    index = Index(book.path, Late(book.top))
+    assert index.sync() == 0
+    assert [entry.commit for entry in index.entries()] == [old, new]
+    index.close()
+
+
 def test_a_process_killed_while_it_reads_leaves_a_sound_index(book: Book) -> None:
     book.append(*(book.event(Change(f"locks/{number}.yaml", b"x")) for number in range(800)))
     for part in range(6):

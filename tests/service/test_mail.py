@@ -94,7 +94,19 @@ def test_auto_goes_where_the_evidence_says_and_the_ledger_says_why(
 
 
 def test_the_same_key_sends_once_even_when_read_and_from_many_processes(repo: Path, coord_for: Open) -> None:
-    command = [sys.executable, "-m", "coord", "--repo", str(repo), "--as", "backend", "mail", "send", "frontend", "once"]
+    command = [
+        sys.executable,
+        "-m",
+        "coord",
+        "--repo",
+        str(repo),
+        "--as",
+        "backend",
+        "mail",
+        "send",
+        "frontend",
+        "once",
+    ]
     running = [subprocess.Popen([*command, "--key", "k1"], stdout=subprocess.DEVNULL) for _ in range(4)]
     assert [process.wait() for process in running] == [0] * 4
     me = coord_for("frontend")
@@ -134,7 +146,8 @@ def test_wait_returns_when_mail_comes_from_another_process(repo: Path, coord_for
     eventually(lambda: list((me.private / "bells").glob("*/*.fifo")), what="the waiter listens")
     began = time.monotonic()
     subprocess.run(
-        [sys.executable, "-m", "coord", "--repo", str(repo), "--as", "backend", "mail", "send", "frontend", "wake"], check=True
+        [sys.executable, "-m", "coord", "--repo", str(repo), "--as", "backend", "mail", "send", "frontend", "wake"],
+        check=True,
     )
     waiter.join(10)
     assert got
