@@ -123,22 +123,32 @@ def grant(
     return Granted(locks=tuple(locks), replaced=tuple(replaced), expired=gone)
 
 
-def renew(  # noqa: PLR0917 - in the order in which all these functions take them
-    held: Sequence[Lock], holder: str, scope: str, ttl: timedelta, now: datetime, token: int | None, form: Form
+def renew(
+    held: Sequence[Lock],
+    queue: Sequence[Ask],
+    holder: str,
+    scope: str,
+    *,
+    ttl: timedelta,
+    now: datetime,
+    token: int | None,
+    form: Form,
 ) -> Lock:
     """Return HOLDER's lease on SCOPE, lasting TTL from now if that is longer; its token stays.
 
-    One that expired and that nobody took meanwhile may be renewed.
+    One that expired may be renewed if nobody took it meanwhile, nor waits for it.
 
     Raises:
         NotFound: HOLDER has no lease on SCOPE.
         StaleToken: TOKEN is not that lease's.
-        LeaseHeld: it expired, and somebody else holds a lease that conflicts.
+        LeaseHeld: it expired, and somebody else holds, or waits for, what conflicts.
     """
     lock = _held_by(held, holder, scope, token, form)
-    others = [other for other in live(held, now) if _conflict(other, lock) and overlap(other.scope, lock.scope, form)]
-    if lock.expires_at <= now and others:
-        raise refusal(others, now)
+    if lock.expires_at <= now:
+        rivals = (other for other in live(held, now) if _meet((other.scope,), (lock.scope,), form))
+        waiters = (other for other in queue if _meet(other.scopes, (lock.scope,), form))
+        if standing := [other for other in (*rivals, *waiters) if _conflict(other, lock)]:
+            raise refusal(standing, now)
     return replace(lock, expires_at=max(lock.expires_at, now + ttl))
 
 

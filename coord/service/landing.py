@@ -44,13 +44,22 @@ class Landing:
                 return self._finish(key, one)
             if one.state == "testing":
                 return self._judge(key, one)
-            return self._screen(key, one)
+            return not self._busy() and self._screen(key, one)
 
     def stop(self) -> None:
         """End the gate that runs; its request goes on when a daemon runs again."""
         if self.running is not None:
             self.running[1].stop()
             self.running = None
+
+    def _busy(self) -> bool:
+        """Tell whether the test of another request runs; one whose request left the queue is ended."""
+        if self.running is None:
+            return False
+        if any(one.id == self.running[0] for _, one in merges.waiting(self.coord)):
+            return True
+        self.stop()
+        return False
 
     def _screen(self, key: str, one: MergeRequest) -> bool:
         coord, git = self.coord, self.coord.git

@@ -26,7 +26,14 @@ RUN = [sys.executable, "-m", "coord"]
 
 def coord(cwd: Path, *words: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*RUN, *words], cwd=cwd, input=stdin, capture_output=True, text=True, env=os.environ | environment, timeout=60, check=False
+        [*RUN, *words],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=60,
+        check=False,
     )
 
 
@@ -72,7 +79,9 @@ def test_every_command_has_help_that_opens_with_an_example() -> None:
                 assert len(text.splitlines()) > 5
                 leaves(command, (*path, name))
             else:
-                assert text.startswith("Example: coord " + " ".join((*path, name))) or text.startswith("Example: eval"), text
+                assert text.startswith("Example: coord " + " ".join((*path, name))) or text.startswith(
+                    "Example: eval"
+                ), text
                 assert "Raises:" not in text
 
     leaves(tree())
@@ -91,7 +100,11 @@ def test_every_parameter_is_in_the_table_and_every_result_has_a_schema() -> None
         (("mail", "snd"), 2, "did you mean `coord mail send`"),
         (("mail", "send", "--subjct", "x"), 2, "--subject"),
         (("mail", "send"), 2, "coord mail send --help"),
-        (("mail", "send", "frontend", "x", "--priority", "critical", "--as", "backend"), 2, "low, normal, high, urgent"),
+        (
+            ("mail", "send", "frontend", "x", "--priority", "critical", "--as", "backend"),
+            2,
+            "low, normal, high, urgent",
+        ),
         (("mail", "wait", "--timeout", "soon", "--as", "backend"), 2, "--timeout"),
         (("mail", "list", "--limit", "many", "--as", "backend"), 2, "--limit"),
         (("mail", "send", "fronted", "x", "--as", "backend"), 2, "did you mean frontend"),
@@ -141,7 +154,9 @@ def test_a_terminal_gets_colour_a_pipe_does_not_and_no_color_is_honoured(repo: P
 
 def _on_terminal(cwd: Path, *words: str, **environment: str) -> str:
     parent, child = pty.openpty()
-    process = subprocess.Popen([*RUN, *words], cwd=cwd, stdout=child, env=os.environ | {"TERM": "xterm-256color"} | environment)
+    process = subprocess.Popen(
+        [*RUN, *words], cwd=cwd, stdout=child, env=os.environ | {"TERM": "xterm-256color"} | environment
+    )
     os.close(child)
     out = b""
     while True:
@@ -168,13 +183,22 @@ def test_an_interrupt_ends_a_wait_cleanly(repo: Path) -> None:
 
 
 def test_a_closed_pipe_is_no_error(repo: Path) -> None:
-    done = subprocess.run(f"'{sys.executable}' -m coord log | head -c 1", shell=True, cwd=repo, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        f"'{sys.executable}' -m coord log | head -c 1",
+        shell=True,
+        cwd=repo,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stderr == ""
 
 
 def test_two_terminals_at_once(repo: Path) -> None:
     running = [
-        subprocess.Popen([*RUN, "--as", "backend", "mail", "send", "frontend", f"number {n}"], cwd=repo, stdout=subprocess.DEVNULL)
+        subprocess.Popen(
+            [*RUN, "--as", "backend", "mail", "send", "frontend", f"number {n}"], cwd=repo, stdout=subprocess.DEVNULL
+        )
         for n in range(6)
     ]
     assert [process.wait(60) for process in running] == [0] * 6
@@ -190,17 +214,17 @@ def test_completion_scripts_are_printed(repo: Path) -> None:
 
 
 def test_listing_loads_nothing_heavy(repo: Path) -> None:
-    probe = (
-        "import sys; sys.argv = ['coord', '--as', 'backend', 'mail', 'list']\n"
-        "from coord import main\n"
-        "try: main.main()\n"
-        "except SystemExit: pass\n"
-        "heavy = ('git', 'sqlite_utils', 'rich.console', 'psutil', 'filelock', 'watchdog.observers')
-"
-        "heavy = [n for n in heavy if type(sys.modules.get(n)).__name__ == 'module']
-"
-        "print(heavy)\n"
-    )
+    probe = """
+import sys
+sys.argv = ["coord", "--as", "backend", "mail", "list"]
+from coord import main
+try:
+    main.main()
+except SystemExit:
+    pass
+heavy = ("git", "sqlite_utils", "rich.console", "psutil", "filelock", "watchdog.observers")
+print([name for name in heavy if type(sys.modules.get(name)).__name__ == "module"])
+"""
     done = subprocess.run([sys.executable, "-c", probe], cwd=repo, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -211,7 +235,9 @@ def test_help_and_version_need_no_repository(tmp_path: Path) -> None:
     assert coord(tmp_path, "--version").stdout.startswith("coord 0.")
 
 
-def test_a_fault_of_coords_own_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_of_coords_own_shows_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken() -> None:
         raise RuntimeError("boom")
 
