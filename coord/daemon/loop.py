@@ -12,6 +12,7 @@ from coord.daemon.observe import Observer
 from coord.daemon.perform import Performer
 from coord.daemon.plan import Action, Hint
 from coord.daemon.rules.listed import RULES
+from coord.model.errors import CoordError
 from coord.service.coord import Coord
 from coord.stores.bell import Bell
 
@@ -40,6 +41,8 @@ class Loop:
             now = monotonic()
             if now >= look_at:
                 full = now >= full_at
+                if full:
+                    self._reload()
                 unfinished = self.cycle(Hint("timer" if full else "change"), full=full)
                 self._settle()
                 now = monotonic()
@@ -60,6 +63,14 @@ class Loop:
                 ripening = any(not dropped.whole for dropped in view.dropped)
                 return ripening or self.performer.landing.running is not None
         return True
+
+    def _reload(self) -> None:
+        """Follow a changed configuration; a wrong one is named and the last good one stays in force."""
+        try:
+            if self.coord.reload():
+                self.performer.say(f"read .coord.yaml again: {len(self.coord.config.names)} agents")
+        except CoordError as fault:
+            self.performer.say(f"{fault.message}; going on with the last good configuration")
 
     def _settle(self) -> None:
         if self.coord.committer.settle():

@@ -57,6 +57,7 @@ class Coord:
         self._form: scopes.Form | None = None
         self._last_id = (0, 0)
         self._unsettled = False
+        self._config_stamp = _stamp(self.home / CONFIG_NAME)
         self._algorithm = ""
 
     @classmethod
@@ -81,6 +82,19 @@ class Coord:
     ) -> None:
         if kind is None or issubclass(kind, Exception):
             self.settle()
+
+    def reload(self) -> bool:
+        """Read `.coord.yaml` again if it changed since the last look, and tell whether it had.
+
+        Raises:
+            ConfigError: it is wrong now; what was read before stays in force.
+        """
+        stamp = _stamp(self.home / CONFIG_NAME)
+        if stamp == self._config_stamp:
+            return False
+        self._config_stamp = stamp
+        self.config = configuration.load(self.home / CONFIG_NAME)
+        return True
 
     def me(self) -> str:
         """Return who is speaking: the name given, else the agent whose worktree one stands in.
@@ -216,3 +230,11 @@ class Coord:
     def records(self, prefix: str) -> list[str]:
         """Return the keys of the records under a folder, in order; strangers' files are left out."""
         return [key for key in self.store.list(prefix) if keys.is_record(key)]
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -138,6 +138,22 @@ def test_moving_a_file_to_read_acknowledges_it(repo: Path, coord_for: Open) -> N
     assert "frontend|" in ledger(repo, "mail.acked")
 
 
+def test_a_changed_configuration_is_followed_and_a_wrong_one_is_not(repo: Path, coord_for: Open) -> None:
+    config = (repo / ".coord.yaml").read_text()
+    (repo / ".coord.yaml").write_text(config + "watch: {scan_every: 200ms}\n")
+    process = start(repo)
+    eventually(lambda: coord_for("backend").bells.ring("daemon"), what="the daemon listens")
+    (repo / ".coord.yaml").write_text("agents: [\n")
+    assert process.stdout is not None
+    assert any("last good configuration" in process.stdout.readline() for _ in range(5))
+    (repo / ".coord.yaml").write_text(config.replace("agents:\n", "agents:\n  mobile: {role: Mobile}\n"))
+    assert any("5 agents" in process.stdout.readline() for _ in range(5))
+    (repo / "inbox/auto/x.md").write_text("the mobile app crashes\n")
+    eventually(lambda: mail.list_(coord_for("mobile")).unread == 1, what="mail to the new agent")
+    process.terminate()
+    process.communicate(timeout=20)
+
+
 def test_a_killed_daemon_loses_nothing(repo: Path, coord_for: Open) -> None:
     process = start(repo)
     coord = coord_for("backend")

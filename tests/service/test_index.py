@@ -1,91 +1,22 @@
 import os
-import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import ledgerbook
 import pytest
+from ledgerbook import Book, agrees
+from support import git as sh
 
-from coord.git.ledger import REF, Ledger
-from coord.git.repo import Git
-from coord.index import Index
-from coord.model import codec, ids, keys
-from coord.model.errors import Corrupt, Unavailable
-from coord.model.records import Change, Event, Message
-
-NOW = datetime(2026, 11, 22, 12, 3, 11, 204_000, tzinfo=UTC)
-
-
-def sh(cwd: Path, *args: str) -> str:
-    return subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
-
-
-class Book:
-    """A repository with a ledger, and short words to write in it."""
-
-    def __init__(self, top: Path) -> None:
-        self.top, self.git = top, Git(top)
-        self.ledger = Ledger(self.git)
-        self.path = top / ".git" / "coord" / "index.db"
-        self.clock = NOW
-
-    def index(self, patience: float = 30.0) -> Index:
-        return Index(self.path, self.git, patience=patience)
-
-    def message(self, subject: str = "hello", *, thread: str = "") -> Message:
-        self.clock += timedelta(milliseconds=1500)
-        identifier = ids.ulid(self.clock, os.urandom(10))
-        return Message(
-            id=identifier, sender="a", to=("b",), subject=subject, body="x", sent_at=self.clock, thread=thread
-        )
-
-    def event(self, *changes: Change, kind: str = "mail.sent", agent: str = "backend", **facts: str) -> Event:
-        self.clock += timedelta(milliseconds=1500)
-        identifier = ids.ulid(self.clock, os.urandom(10))
-        return Event(
-            id=identifier,
-            kind=kind,
-            agent=agent,
-            subject="s",
-            at=self.clock,
-            changes=changes,
-            facts=facts,
-            cause=("c",),
-        )
-
-    def append(self, *events: Event) -> str:
-        return self.ledger.append(events, parent=self.ledger.tip(), now=self.clock)
-
-    def send(self, message: Message, box: str = "b") -> str:
-        key = keys.message(box, message)
-        self.append(self.event(Change(key, codec.encode(message))))
-        return key
+from coord.git.ledger import REF
+from coord.model import codec, keys
+from coord.model.errors import Corrupt
+from coord.model.records import Change
 
 
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
-    sh(tmp_path, "init", "-q", "-b", "main", "farm")
-    return Book(tmp_path.resolve() / "farm")
-
-
-def agrees(book: Book, index: Index) -> None:
-    """The index that grew says the same as one made from nothing."""
-    fresh = Index(book.path.with_name("fresh.db"), book.git)
-    fresh.sync()
-    try:
-        assert index.entries() == fresh.entries()
-        assert index.max_token() == fresh.max_token()
-        for folder in keys.FOLDERS:
-            assert index.live(folder) == fresh.live(folder)
-        for entry in fresh.entries():
-            assert sorted(index.find(entry.id)) == sorted(fresh.find(entry.id))
-    finally:
-        fresh.close()
-        fresh.path.unlink()
+    return ledgerbook.new(tmp_path)
 
 
 def test_an_empty_ledger_is_an_empty_index(book: Book) -> None:
@@ -287,76 +218,6 @@ def test_a_merge_by_hand_tells_what_is_live(book: Book) -> None:
     index.close()
 
 
-def damage(path: Path) -> None:
-    path.write_bytes(b"not a database, but long enough to look like one " * 100)
-
-
-def shorten(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.truncate(5000)
-
-
-def scribble(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[4096:] = os.urandom(len(data) - 4096)
-    path.write_bytes(data)
-
-
-def another_format(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 999")
-    connection.close()
-
-
-def no_tables(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.executescript("DROP TABLE events; DROP TABLE records")
-    connection.close()
-
-
-@pytest.mark.parametrize("harm", [damage, shorten, scribble, another_format, no_tables, Path.unlink])
-@pytest.mark.parametrize("again", [True, False], ids=["reopened", "open"])
-def test_a_damaged_file_is_made_again(book: Book, harm: Callable[[Path], None], again: bool) -> None:
-    for number in range(30):
-        book.append(book.event(Change(f"locks/{number}.yaml", b"x" * 300)))
-    index = book.index(patience=0.5)
-    index.sync()
-    if again:
-        index.close()
-    else:
-        sqlite3.connect(book.path).execute("PRAGMA wal_checkpoint(TRUNCATE)").connection.close()
-    harm(book.path)
-    book.append(book.event(Change("locks/new.yaml", b"x")))
-    index.sync()
-    assert len(index.entries()) == 31
-    assert len(index.live("locks")) == 31
-    agrees(book, index)
-    index.close()
-
-
-def test_a_file_somebody_keeps_locked_is_set_aside(book: Book) -> None:
-    book.append(book.event(Change("locks/a.yaml", b"x")))
-    index = book.index(patience=0.2)
-    index.sync()
-    holder = sqlite3.connect(book.path)
-    holder.execute("BEGIN IMMEDIATE")
-    book.append(book.event(Change("locks/b.yaml", b"x")))
-    assert index.sync() in (0, 2)
-    assert sorted(index.live("locks")) == ["locks/a.yaml", "locks/b.yaml"]
-    holder.rollback()
-    holder.close()
-    assert book.path.with_name("index.db.damaged").exists()
-    index.close()
-
-
-def test_a_place_that_cannot_be_written_is_named(book: Book) -> None:
-    book.append(book.event())
-    book.path.parent.mkdir(parents=True)
-    book.path.mkdir()
-    with pytest.raises(Unavailable, match=r"index\.db"):
-        book.index(patience=0.1).sync()
-
-
 def test_a_missing_blob_is_corruption(book: Book) -> None:
     with pytest.raises(Corrupt, match="missing"):
         book.index().content("0" * 40)
@@ -372,68 +233,4 @@ def test_nothing_new_costs_no_process(book: Book, monkeypatch: pytest.MonkeyPatc
     for _ in range(100):
         assert index.sync() == 0
     assert time.perf_counter() - began < 1
-    index.close()
-
-
-SYNCER = """
-import sys
-from pathlib import Path
-from coord.git.repo import Git
-from coord.index import Index
-index, rounds = Index(Path(".git/coord/index.db"), Git(Path.cwd())), int(sys.argv[1])
-gained = sum(index.sync() for _ in range(rounds))
-print(gained, len(index.entries()))
-"""
-
-
-def test_many_processes_share_one_index(book: Book) -> None:
-    book.append(book.event())
-    command = [sys.executable, "-c", SYNCER, "300"]
-    syncers = [subprocess.Popen(command, cwd=book.top, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    for number in range(20):
-        book.append(*(book.event(Change(f"locks/{number}-{one}.yaml", b"x")) for one in range(5)))
-    said = [syncer.communicate()[0].split() for syncer in syncers]
-    assert [syncer.returncode for syncer in syncers] == [0] * 4
-    index = book.index()
-    last = index.sync()
-    assert sum(int(gained) for gained, _ in said) + last == 101
-    assert len(index.entries()) == 101
-    assert not list(book.path.parent.glob("*.damaged*"))
-    agrees(book, index)
-    index.close()
-
-
-def test_waiting_for_a_slower_look_never_goes_back(book: Book) -> None:
-    """Another process reads on between our first look at the ledger and our turn to write."""
-    old = book.append(book.event(Token="1"))
-    new = book.append(book.event(Token="2"))
-    book.index().sync()
-
-    class Late(Git):
-        looks = 0
-
-        def peek(self, common: Path, ref: str) -> str | None:
-            self.looks += 1
-            return old if self.looks == 1 else super().peek(common, ref)
-
-    index = Index(book.path, Late(book.top))
-    assert index.sync() == 0
-    assert [entry.commit for entry in index.entries()] == [old, new]
-    index.close()
-
-
-def test_a_process_killed_while_it_reads_leaves_a_sound_index(book: Book) -> None:
-    book.append(*(book.event(Change(f"locks/{number}.yaml", b"x")) for number in range(800)))
-    for part in range(6):
-        syncer = subprocess.Popen([sys.executable, "-c", SYNCER, "1"], cwd=book.top, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while not book.path.exists() and syncer.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        time.sleep(part * 0.02)
-        syncer.kill()
-        syncer.wait()
-    index = book.index()
-    index.sync()
-    assert len(index.entries()) == len(index.live("locks")) == 800
-    agrees(book, index)
     index.close()
