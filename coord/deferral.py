@@ -35,4 +35,4 @@ def defer(names: Iterable[str]) -> None:
         sys.modules[name] = stand_in
         parent, _, child = name.rpartition(".")
         if parent:
-            setattr(sys.modules[parent], child, stand_in)
+            setattr(importlib.import_module(parent), child, stand_in)

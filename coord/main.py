@@ -3,32 +3,43 @@
 import os
 import sys
 import traceback
-
-import click
+from functools import partial
 
 from coord import deferral
 
-# What costs more than 15 ms to import and is not needed by every command; measured, not guessed:
-# git 65 ms, sqlite_utils 65, filelock 35, rich.console 25, psutil 15.
-_DEFERRED = ("git", "sqlite_utils", "filelock", "psutil", "rich", "rich.console", "rich.table", "rich.text")
+# Loaded at first use. Third parties that cost more than 15 ms: git 65, sqlite_utils 65, filelock 35,
+# rich.console 25, psutil 15. Then coord's own rooms that one command in ten needs: 150 ms in all.
+_PARTIES = ("git", "sqlite_utils", "filelock", "psutil", "rich", "rich.console", "rich.table", "rich.text")
+_NOUNS = (
+    "checkpoints",
+    "decisions",
+    "history",
+    "locks",
+    "mail",
+    "merges",
+    "setup",
+    "status",
+    "verify",
+    "watching",
+    "worktrees",
+)
 
-
-deferral.defer(_DEFERRED)
+deferral.defer(_PARTIES)
+deferral.defer(f"coord.service.{noun}" for noun in _NOUNS)
+deferral.defer(f"coord.faces.pages.{noun}" for noun in _NOUNS)
 
 from coord.faces import cli, own, page
-from coord.service.commands import COMMANDS
+from coord.service import commands
 
 _BELOW_WATCH = "watch "
 
 
 def tree() -> cli.Tree:
     """Return the whole command line."""
-    below = {one.name.removeprefix(_BELOW_WATCH): one for one in COMMANDS if one.name.startswith(_BELOW_WATCH)}
-    derived: dict[str, cli.AnyCommand | click.Command] = {
-        one.name: one for one in COMMANDS if not one.name.startswith(_BELOW_WATCH)
-    }
-    mine = own.commands(watch, below)
-    return cli.Tree("coord", {"init": mine["init"], **derived, **mine}, help=own.WELCOME, version=True)
+    found = {name: partial(commands.find, name) for name in commands.LISTED}
+    below = {name.removeprefix(_BELOW_WATCH): one for name, one in found.items() if name.startswith(_BELOW_WATCH)}
+    derived = {name: one for name, one in found.items() if not name.startswith(_BELOW_WATCH)}
+    return cli.Tree("coord", derived, own.commands(watch, below), help=own.WELCOME, version=True)
 
 
 def watch(given: cli.Given, options: own.WatchOptions) -> None:

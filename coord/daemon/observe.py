@@ -81,6 +81,7 @@ class Observer:
         self.coord = coord
         self.closed: set[str] = set()
         self._cache = _Cache()
+        self._looks = verify.Looks(coord)
         self._steadiness = Steadiness(coord.config.watch.scan_every)
         self._reminded: dict[tuple[str, str], int] | None = None
         self._ledger_read: tuple[str | None, tuple[Read, ...]] = (None, ())
@@ -108,7 +109,7 @@ class Observer:
             locks=locks,
             dead_holders=_dead(locks),
             merges=tuple(request for _, request in merges.waiting(coord)),
-            drifted=bool(full and verify.drift(coord)),
+            drifted=full and any(one.by_hand for one in verify.drift(coord, self._looks)),
             fragmented=full and maintain.needs_repack(coord.place.common),
         )
 

@@ -94,12 +94,13 @@ def _version() -> click.Option:
 
 
 class Tree(click.Group):
-    """A click group over commands named `noun verb`, built only when they are asked for."""
+    """A click group over commands named `noun verb`; each is made, and its module loaded, when it is asked for."""
 
     def __init__(
         self,
         name: str,
-        table: Mapping[str, AnyCommand | click.Command],
+        derived: Mapping[str, Callable[[], AnyCommand]],
+        own: Mapping[str, click.Command] | None = None,
         *,
         example: str = "",
         version: bool = False,
@@ -109,8 +110,9 @@ class Tree(click.Group):
         self.params.extend(common())
         if version:
             self.params.append(_version())
+        self.derived = derived
+        self.own = own or {}
         self.example = example
-        self.table = table
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example, then the usage line."""
@@ -118,27 +120,27 @@ class Tree(click.Group):
         super().format_usage(ctx, formatter)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the words that may follow, in the order of the list of commands."""
+        """Return the words that may follow: coord's own first, then those derived, in the order of their list."""
         del ctx
-        return list(dict.fromkeys(name.partition(" ")[0] for name in self.table))
+        return list(dict.fromkeys((*self.own, *(name.partition(" ")[0] for name in self.derived))))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command or the group of that name."""
         del ctx
-        found = self.table.get(cmd_name)
-        below = {name.partition(" ")[2]: one for name, one in self.table.items() if name.startswith(f"{cmd_name} ")}
-        if isinstance(found, click.Command):
-            return found
-        if found is not None and not below:
-            return leaf(found)
+        if cmd_name in self.own:
+            return self.own[cmd_name]
+        if cmd_name in self.derived:
+            return leaf(self.derived[cmd_name]())
+        below = {name.partition(" ")[2]: one for name, one in self.derived.items() if name.startswith(f"{cmd_name} ")}
         return Tree(cmd_name, below, help=GROUPS.get(cmd_name, ""), no_args_is_help=True) if below else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the nearest one."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.5)
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            close = difflib.get_close_matches(args[0], known, n=1, cutoff=0.5)
             near = f"did you mean `{ctx.command_path} {close[0]}`? " if close else ""
             raise Usage(
                 f"there is no command `{ctx.command_path} {args[0]}`", hint=f"{near}see `{ctx.command_path} --help`"

@@ -30,7 +30,7 @@ class WatchOptions:
 RunWatch = Callable[[cli.Given, WatchOptions], None]
 
 
-def commands(run_watch: RunWatch, below_watch: Mapping[str, cli.AnyCommand]) -> dict[str, click.Command]:
+def commands(run_watch: RunWatch, below_watch: Mapping[str, Callable[[], cli.AnyCommand]]) -> dict[str, click.Command]:
     """Return these commands by name."""
     return {"init": _init(), "watch": _watch(run_watch, below_watch), "completion": _completion()}
 
@@ -60,7 +60,7 @@ def _init() -> click.Command:
     )
 
 
-def _watch(run_watch: RunWatch, below: Mapping[str, cli.AnyCommand]) -> click.Command:
+def _watch(run_watch: RunWatch, below: Mapping[str, Callable[[], cli.AnyCommand]]) -> click.Command:
     def run(detach: bool, once: bool, seconds: float | None) -> None:
         context = click.get_current_context()
         if context.invoked_subcommand is None:

@@ -1,5 +1,7 @@
-"""COMMANDS: every command there is, once. To add one, write the function and name it here."""
+"""Every command there is, once. To add one, write the function and name it here."""
 
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from coord.service import (
@@ -16,39 +18,53 @@ from coord.service import (
 )
 from coord.service.command import Command
 
-COMMANDS: tuple[Command[Any, Any], ...] = (
-    status.status,
-    mail.send,
-    mail.list_,
-    mail.read,
-    mail.ack,
-    mail.reply,
-    mail.show,
-    mail.thread,
-    mail.wait,
-    locks.acquire,
-    locks.renew,
-    locks.release,
-    locks.list_,
-    locks.check,
-    locks.break_,
-    checkpoints.save,
-    checkpoints.list_,
-    checkpoints.show,
-    checkpoints.restore,
-    decisions.record,
-    decisions.list_,
-    decisions.outcome,
-    worktrees.add,
-    worktrees.list_,
-    worktrees.remove,
-    merges.request,
-    merges.list_,
-    merges.show,
-    merges.cancel,
-    history.log,
-    history.at,
-    verify.verify,
-    watching.status,
-    watching.stop,
-)
+# Module and name rather than the command itself, so that running one loads that one only;
+# a test holds each command's own name against this list.
+LISTED: Mapping[str, tuple[ModuleType, str]] = {
+    "status": (status, "status"),
+    "mail send": (mail, "send"),
+    "mail list": (mail, "list_"),
+    "mail read": (mail, "read"),
+    "mail ack": (mail, "ack"),
+    "mail reply": (mail, "reply"),
+    "mail show": (mail, "show"),
+    "mail thread": (mail, "thread"),
+    "mail wait": (mail, "wait"),
+    "lock acquire": (locks, "acquire"),
+    "lock renew": (locks, "renew"),
+    "lock release": (locks, "release"),
+    "lock list": (locks, "list_"),
+    "lock check": (locks, "check"),
+    "lock break": (locks, "break_"),
+    "checkpoint save": (checkpoints, "save"),
+    "checkpoint list": (checkpoints, "list_"),
+    "checkpoint show": (checkpoints, "show"),
+    "checkpoint restore": (checkpoints, "restore"),
+    "decision record": (decisions, "record"),
+    "decision list": (decisions, "list_"),
+    "decision outcome": (decisions, "outcome"),
+    "worktree add": (worktrees, "add"),
+    "worktree list": (worktrees, "list_"),
+    "worktree remove": (worktrees, "remove"),
+    "merge request": (merges, "request"),
+    "merge list": (merges, "list_"),
+    "merge show": (merges, "show"),
+    "merge cancel": (merges, "cancel"),
+    "log": (history, "log"),
+    "history": (history, "at"),
+    "ledger verify": (verify, "verify"),
+    "watch status": (watching, "status"),
+    "watch stop": (watching, "stop"),
+}
+
+
+def find(name: str) -> Command[Any, Any]:
+    """Return the command NAME."""
+    module, attribute = LISTED[name]
+    found: Command[Any, Any] = getattr(module, attribute)
+    return found
+
+
+def every() -> tuple[Command[Any, Any], ...]:
+    """Return all commands in the order of the list; loads every module."""
+    return tuple(find(name) for name in LISTED)

@@ -17,7 +17,7 @@ from support import eventually, git
 
 from coord.faces import cli, own, wire
 from coord.main import tree
-from coord.service.commands import COMMANDS
+from coord.service.commands import LISTED, every
 from coord.service.coord import Coord
 
 Open = Callable[..., Coord]
@@ -88,7 +88,8 @@ def test_every_command_has_help_that_opens_with_an_example() -> None:
 
 
 def test_every_parameter_is_in_the_table_and_every_result_has_a_schema() -> None:
-    for command in COMMANDS:
+    for name, command in zip(LISTED, every(), strict=True):
+        assert command.name == name
         assert command.params is not None
         assert wire.schema(command.returns)["type"] == "object", command.name
 
@@ -241,7 +242,7 @@ def test_a_fault_of_coords_own_shows_no_traceback(
     def broken() -> None:
         raise RuntimeError("boom")
 
-    group = cli.Tree("coord", {"burn": click.Command("burn", callback=broken)})
+    group = cli.Tree("coord", {}, {"burn": click.Command("burn", callback=broken)})
     assert cli.run(group, ["burn"]) == 1
     told = capsys.readouterr().err
     assert "boom" in told

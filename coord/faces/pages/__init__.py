@@ -1,0 +1,1 @@
+"""Results for people: one file for each noun, loaded when it is needed."""

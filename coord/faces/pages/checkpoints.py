@@ -1,0 +1,54 @@
+"""Checkpoints and what a fresh session reads."""
+
+from functools import singledispatch
+
+from coord.faces.page import Block, Body, Line, Table
+from coord.faces.pages.words import now, short
+from coord.model import times
+from coord.service import brief, checkpoints
+
+
+@singledispatch
+def blocks(result: object) -> list[Block]:
+    """Return what a person reads of a result."""
+    raise TypeError(f"no page for {type(result).__name__}")
+
+
+@blocks.register
+def _saved(result: checkpoints.Saved) -> list[Block]:
+    one = result.checkpoint
+    held = f", {len(one.locks)} leases" if one.locks else ""
+    return [
+        Line(f"saved {one.id} on {one.branch or 'no branch'} with {len(one.dirty)} uncommitted files{held}", "green")
+    ]
+
+
+@blocks.register
+def _checkpoints(result: checkpoints.Checkpoints) -> list[Block]:
+    if not result.items:
+        return [Line("no checkpoints; `coord checkpoint save` makes one")]
+    rows = tuple(
+        (short(one.id), times.ago(one.saved_at, now()), one.agent, one.branch, one.title) for one in result.items
+    )
+    more = [Line(f"… and {result.left_out} older (--limit)", "dim")] if result.left_out else []
+    bad = [Line(f"unreadable: {key}", "red") for key in result.unreadable]
+    return [Table(("id", "age", "agent", "branch", "title"), rows), *more, *bad]
+
+
+@blocks.register
+def _checkpoint(result: checkpoints.Shown) -> list[Block]:
+    one = result.checkpoint
+    where = f"{one.branch} at {one.commit[:10]}" if one.commit else one.branch
+    made: list[Block] = [Line(f"{one.agent}: {one.title}", "bold")]
+    made.append(Line(f"{one.id}  {times.ago(one.saved_at, now())} ago  {where}", "dim"))
+    made.append(Body(one.body))
+    made += [Line(f"  next: {step}", "cyan") for step in one.next]
+    for name, values in (("uncommitted", one.dirty), ("leases", one.locks), ("unread", one.open_messages)):
+        if values:
+            made.append(Line(f"  {name}: {', '.join(values[:12])}", "dim"))
+    return [*made, Line("retired; only the ledger has it", "dim")] if result.retired else made
+
+
+@blocks.register
+def _brief(result: brief.Brief) -> list[Block]:
+    return [Body(result.text, indent=""), Line(f"({result.tokens} of {result.budget} tokens)", "dim")]

@@ -1,0 +1,45 @@
+"""The ledger for people."""
+
+from functools import singledispatch
+
+from coord.faces.page import Block, Line, Table
+from coord.faces.pages.words import now
+from coord.model import times
+from coord.service import history
+
+
+@singledispatch
+def blocks(result: object) -> list[Block]:
+    """Return what a person reads of a result."""
+    raise TypeError(f"no page for {type(result).__name__}")
+
+
+@blocks.register
+def _log(result: history.Log) -> list[Block]:
+    if not result.events:
+        return [Line("nothing in the ledger fits")]
+    rows = tuple(
+        (f"{one.at.astimezone():%m-%d %H:%M:%S}", one.agent, one.kind, one.subject, one.commit[:10])
+        for one in result.events
+    )
+    more = [Line("… and older ones (--limit, --since)", "dim")] if result.more else []
+    return [Table(("when", "who", "what", "", "commit"), rows), *more]
+
+
+@blocks.register
+def _then(result: history.Then) -> list[Block]:
+    made: list[Block] = [Line(f"at {times.format_time(result.at)} ({times.ago(result.at, now())} ago)", "bold")]
+    made.append(Line(f"last event: {result.last.subject}", "dim"))
+    held = tuple(
+        (lock.scope, lock.holder, lock.mode, str(lock.token), times.format_time(lock.expires_at))
+        for lock in result.leases
+    )
+    made += [Table(("held", "by", "mode", "token", "until"), held)] if held else [Line("no leases were held")]
+    waiting = tuple(
+        (box.mailbox, one.sender, one.priority, one.subject) for box in result.mailboxes for one in box.items
+    )
+    made += (
+        [Table(("waiting for", "from", "priority", "subject"), waiting)] if waiting else [Line("no mail was waiting")]
+    )
+    queued = tuple((one.state, f"{one.branch} -> {one.into}", one.title) for one in result.merges)
+    return [*made, Table(("merging", "branch", "title"), queued)] if queued else made

@@ -1,0 +1,24 @@
+"""What `coord init` did."""
+
+from functools import singledispatch
+
+from coord.faces.page import Block, Line
+from coord.service import setup
+
+
+@singledispatch
+def blocks(result: object) -> list[Block]:
+    """Return what a person reads of a result."""
+    raise TypeError(f"no page for {type(result).__name__}")
+
+
+@blocks.register
+def _initialised(result: setup.Initialised) -> list[Block]:
+    made: list[Block] = [Line(f"coord is set up in {result.home}", "green")]
+    made.append(Line(f"  agents: {', '.join(result.agents) or 'none yet; name them in .coord.yaml'}"))
+    if result.made:
+        made.append(Line(f"  made: {', '.join(result.made)}"))
+    if result.restored:
+        made.append(Line(f"  brought back from the ledger: {result.restored} records"))
+    made += [Line(f"  {note}", "yellow") for note in result.notes]
+    return [*made, Line("  next: coord watch --detach, then coord status", "dim")]

@@ -1,0 +1,24 @@
+"""The daemon as others see it."""
+
+from functools import singledispatch
+
+from coord.faces.page import Block, Line
+from coord.faces.pages.words import now
+from coord.model import times
+from coord.service import watching
+
+
+@singledispatch
+def blocks(result: object) -> list[Block]:
+    """Return what a person reads of a result."""
+    raise TypeError(f"no page for {type(result).__name__}")
+
+
+@blocks.register
+def _daemon(found: watching.Daemon) -> list[Block]:
+    if found.state == "running":
+        since = times.ago(found.since, now()) if found.since else "unknown"
+        return [Line(f"running, pid {found.pid}, for {since}", "green"), Line(f"log: {found.log}", "dim")]
+    if found.state == "unknown":
+        return [Line(f"unknown: pid {found.pid} cannot be seen from here", "yellow")]
+    return [Line("not running; start it with `coord watch --detach`")]
