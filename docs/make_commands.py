@@ -14,7 +14,7 @@ from coord.main import tree
 from coord.model import errors, records
 from coord.service import setup
 from coord.service.command import Command, Param
-from coord.service.commands import COMMANDS
+from coord.service.commands import every
 
 HERE = Path(__file__).parent
 INTRODUCTION = """\
@@ -78,7 +78,7 @@ def document() -> Iterator[str]:
         inside = [name for name in names if name.partition(" ")[0] == noun]
         links = (f"[{name}](#coord-{name.replace(' ', '-')})" for name in inside)
         yield f"- {', '.join(links)}\n"
-    derived = {one.name: one for one in COMMANDS}
+    derived = {one.name: one for one in every()}
     root = tree()
     for name in names:
         yield f"\n## coord {name}\n\n"
@@ -93,8 +93,8 @@ def document() -> Iterator[str]:
 
 def _names() -> list[str]:
     mine = own.commands(lambda _given, _options: None, {})
-    names = ["init", *(one.name for one in COMMANDS if not one.name.startswith("watch ")), "watch"]
-    names += [one.name for one in COMMANDS if one.name.startswith("watch ")]
+    names = ["init", *(one.name for one in every() if not one.name.startswith("watch ")), "watch"]
+    names += [one.name for one in every() if one.name.startswith("watch ")]
     return names + [name for name in mine if name not in names]
 
 

@@ -16,7 +16,7 @@ from coord.faces import cli
 from coord.main import tree
 from coord.model import codec, keys
 from coord.model.errors import CoordError
-from coord.service.commands import COMMANDS
+from coord.service.commands import every
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -76,7 +76,7 @@ def parse(line: str) -> None:
     if words in (["--help"], ["-h"]) or not words:
         return
     command.parse_args(context, words)
-    derived = next((one for one in COMMANDS if f"coord {one.name}" == context.command_path), None)
+    derived = next((one for one in every() if f"coord {one.name}" == context.command_path), None)
     if derived is not None and "-" not in words:
         cli.arguments(derived.params, context.params)
 
