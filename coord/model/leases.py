@@ -145,9 +145,9 @@ def renew(
     """
     lock = _held_by(held, holder, scope, token, form)
     if lock.expires_at <= now:
-        rivals = (other for other in live(held, now) if _meet((other.scope,), (lock.scope,), form))
-        waiters = (other for other in queue if _meet(other.scopes, (lock.scope,), form))
-        if standing := [other for other in (*rivals, *waiters) if _conflict(other, lock)]:
+        rivals: tuple[Lock | Ask, ...] = (*live(held, now), *queue)
+        standing = [other for other in rivals if _conflict(other, lock) and _meet(_scopes(other), (lock.scope,), form)]
+        if standing:
             raise refusal(standing, now)
     return replace(lock, expires_at=max(lock.expires_at, now + ttl))
 
@@ -245,6 +245,10 @@ def ways_out(standing: Sequence[Lock | Ask]) -> str:
 def _conflict(one: Lock | Ask, other: Lock | Ask) -> bool:
     """Tell whether two cannot both be had if their scopes overlap."""
     return one.holder != other.holder and (one.mode, other.mode) != ("shared", "shared")
+
+
+def _scopes(one: Lock | Ask) -> tuple[str, ...]:
+    return (one.scope,) if isinstance(one, Lock) else one.scopes
 
 
 def _meet(some: Iterable[str], others: Sequence[str], form: Form) -> bool:

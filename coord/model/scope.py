@@ -85,6 +85,11 @@ def quote(path: str) -> str:
     return _unnamed(scopetext.MAGIC.sub(r"\\\g<0>", path))
 
 
+def is_glob(text: str) -> bool:
+    """Tell whether TEXT holds a character that stands for others, or quotes one."""
+    return scopetext.MAGIC.search(text) is not None
+
+
 def same(a: str, b: str, form: Form) -> bool:
     """Tell whether two canonical scopes are one spelling under FORM, and so one lock file."""
     return a == b or scopetext.comparable(a, form.fold_case, form.compose) == scopetext.comparable(

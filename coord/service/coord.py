@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from coord import config as configuration
 from coord.config import Config
@@ -140,19 +140,32 @@ class Coord:
         """Return the canonical scope for what somebody typed where they stand.
 
         Absolute paths into home or into any agent's worktree name the same file of the repository.
+        As far as a path exists literally, nothing in it is magic: `app/[id]` is that folder.
 
         Raises:
             Usage: it names nothing that can be leased.
         """
         if not text.startswith("/"):
-            within = self.start.relative_to(self.place.top) if self.start.is_relative_to(self.place.top) else Path()
-            return scopes.normalise(text, self.form, within="" if within == Path() else within.as_posix())
-        path = os.path.normpath(text)
-        tops = (self.place.top, *(self.worktree_of(name) for name in self.config.names), self.home)
-        for top in tops:
-            if path == str(top) or path.startswith(f"{top}/"):
-                return scopes.normalise(path[len(str(top)) + 1 :] or ".", self.form)
+            start = self.start.resolve()
+            within = start.relative_to(self.place.top) if start.is_relative_to(self.place.top) else Path()
+            literal = _literally(start, text)
+            return scopes.normalise(literal, self.form, within="" if within == Path() else within.as_posix())
+        tops = {str(top) for top in (self.place.top, *map(self.worktree_of, self.config.names), self.home)}
+        folder, name = os.path.split(os.path.normpath(text))
+        for path in (os.path.join(folder, name), os.path.join(os.path.realpath(folder), name)):
+            for top in sorted(tops, key=len, reverse=True):
+                if path == top or path.startswith(f"{top}/"):
+                    return scopes.normalise(f"./{_literally(Path(top), path[len(top) + 1 :])}", self.form)
         raise Usage(f"{text} lies outside the repository {self.home}", hint="name a path inside it")
+
+    def kind(self, path: str) -> Literal["file", "folder", "unknown"]:
+        """Tell what lies at a path below the top, at home or where one stands; a folder in either is one."""
+        if ".." in path.split("/"):
+            return "unknown"
+        found = [f"{top}/{path}" for top in {self.home, self.place.top}]
+        if any(map(os.path.isdir, found)):
+            return "folder"
+        return "file" if any(map(os.path.isfile, found)) else "unknown"
 
     def now(self) -> datetime:
         """Return the wall clock's moment."""
@@ -173,7 +186,11 @@ class Coord:
         """How this repository's file system compares names, as git found when it was made."""
         if self._form is None:
             folds = self.git.setting("core.ignorecase") == "true"
-            self._form = scopes.Form(fold_case=folds, compose=self.git.setting("core.precomposeunicode") == "true")
+            self._form = scopes.Form(
+                fold_case=folds,
+                compose=self.git.setting("core.precomposeunicode") == "true",
+                is_file=lambda path: self.kind(path) == "file",
+            )
         return self._form
 
     def event(
@@ -238,3 +255,13 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _literally(folder: Path, text: str) -> str:
+    """Quote as much of TEXT, from its beginning, as exists in FOLDER and looks like a glob."""
+    parts = text.split("/")
+    for count in range(len(parts), 0, -1):
+        lead = "/".join(parts[:count])
+        if scopes.is_glob(lead) and os.path.lexists(folder / lead):
+            return "/".join([scopes.quote(lead), *parts[count:]])
+    return text

@@ -7,14 +7,15 @@ holding the guard. The rules are in `model/leases.py`; this file reads and write
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from coord.model import codec, ids, keys, leases, times
 from coord.model.errors import BadRecord, NotFound
 from coord.model.leases import Ask
 from coord.model.records import Change, Lock, Mode, Process
+from coord.model.scope import same
 from coord.service import delivery
 from coord.service.coord import Coord
 from coord.stores import oslock
@@ -22,9 +23,9 @@ from coord.stores import oslock
 GUARD = "leases"
 
 
-def bell(ticket: str) -> str:
-    """Return the name of the bell that wakes a waiter."""
-    return f"lease/{ticket}"
+def bell(holder: str) -> str:
+    """Return the name of the bell that wakes a waiting agent."""
+    return f"lease/{holder}"
 
 
 @contextmanager
@@ -38,10 +39,8 @@ def opened(coord: Coord) -> Iterator["Book"]:
         if guard.inherited:
             coord.committer.settle()
         book = Book.read(coord)
-        if dead := [lock for lock in book.held if holder_is_dead(lock)]:
-            for lock in dead:
-                book.free(lock, "lease.freed", "the process that held it died")
-            book = Book.read(coord)
+        for lock in [lock for lock in book.held if holder_is_dead(lock)]:
+            book = book.free(lock, "lease.freed", "the process that held it died")
         yield book
 
 
@@ -106,11 +105,15 @@ class Book:
 
     def renew(self, holder: str, scopes: Sequence[str], *, ttl: timedelta, token: int | None) -> tuple[Lock, ...]:
         """Extend some of HOLDER's leases (all when SCOPES is empty)."""
-        coord = self.coord
-        chosen = scopes or [lock.scope for lock in self.held if lock.holder == holder]
+        coord, now = self.coord, self.coord.now()
+        chosen = scopes or [lock.scope for lock in leases.release(self.held, holder, (), token, coord.form)]
         if not chosen:
             raise NotFound(f"{holder} holds no lease", hint="see `coord lock list`")
-        renewed = tuple(leases.renew(self.held, holder, one, ttl, coord.now(), token, coord.form) for one in chosen)
+        found = (
+            leases.renew(self.held, self.queue, holder, one, ttl=ttl, now=now, token=token, form=coord.form)
+            for one in chosen
+        )
+        renewed = tuple({lock.token: lock for lock in found}.values())
         changes = [Change(keys.lock(lock), codec.encode(lock)) for lock in renewed]
         coord.record(
             coord.event("lease.renewed", _subject(holder, renewed), changes, agent=holder, token=_tokens(renewed))
@@ -121,29 +124,34 @@ class Book:
         """Give back some of HOLDER's leases (all when SCOPES is empty) and wake the next in line."""
         coord = self.coord
         gone = leases.release(self.held, holder, scopes, token, coord.form)
+        if not gone:
+            return ()
         changes = [Change(keys.lock(lock), None) for lock in gone]
         named = ", ".join(lock.scope for lock in gone)
         coord.record(coord.event("lease.released", f"{holder}: {named}", changes, agent=holder, token=_tokens(gone)))
-        self._wake(gone)
+        self._without(gone).wake()
         return gone
 
     def take_away(self, scope: str, *, by: str, why: str) -> tuple[Lock, ...]:
         """Break every lease on exactly SCOPE and tell its holders."""
-        gone = tuple(lock for lock in self.held if lock.scope == scope)
+        gone = tuple(lock for lock in self.held if same(lock.scope, scope, self.coord.form))
         if not gone:
             named = ", ".join(sorted({lock.scope for lock in self.held})[:8]) or "none at all"
             raise NotFound(f"there is no lease on {scope}", hint=f"held now: {named}")
+        book = self
         for lock in gone:
-            self.free(lock, "lease.broken", f"{by} broke it: {why}", agent=by)
+            book = book.free(lock, "lease.broken", f"{by} broke it: {why}", agent=by)
         return gone
 
-    def free(self, lock: Lock, kind: str, why: str, *, agent: str = delivery.COORD) -> None:
-        """Remove one lease, tell its holder why, and wake the next in line."""
+    def free(self, lock: Lock, kind: str, why: str, *, agent: str = delivery.COORD) -> "Book":
+        """Remove one lease, tell its holder why, wake the next in line, and return the book without it."""
         changes = [Change(keys.lock(lock), None), *self._tell(lock, why)]
         self.coord.record(
             self.coord.event(kind, f"{lock.holder}: {lock.scope}", changes, agent=agent, token=lock.token, why=why)
         )
-        self._wake((lock,))
+        left = self._without((lock,))
+        left.wake()
+        return left
 
     def expire(self, scope: str, token: int) -> bool:
         """Remove a lease that is past its time; False where it was renewed, released or passed on meanwhile."""
@@ -165,12 +173,14 @@ class Book:
         known = lock.holder in self.coord.config.names or lock.holder == "owner"
         return delivery.copies(word, (lock.holder,)) if known else ()
 
-    def _wake(self, gone: Sequence[Lock]) -> None:
-        left = tuple(lock for lock in self.held if lock not in gone)
-        now = self.coord.now()
+    def wake(self) -> None:
+        """Wake every waiter whom nothing blocks now."""
         for ask in self.queue:
-            if not leases.blockers(left, self.queue, ask, self.coord.form, now):
-                self.coord.bells.ring(bell(ask.ticket))
+            if not self.blockers(ask):
+                self.coord.bells.ring(bell(ask.holder))
+
+    def _without(self, gone: Sequence[Lock]) -> "Book":
+        return replace(self, held=tuple(lock for lock in self.held if lock not in gone))
 
     def _last_token(self) -> int:
         """Return the last fencing token ever given.
@@ -285,8 +295,6 @@ def ticket(coord: Coord, ask: Ask) -> Iterator[Callable[[], None]]:
     finally:
         if entered:
             path.unlink(missing_ok=True)
-            # Whoever stood behind may be first now.
-            book = Book.read(coord)
-            for other in book.queue:
-                if not book.blockers(other):
-                    coord.bells.ring(bell(other.ticket))
+            # Whoever stood behind may be first now. A book that cannot be read must not hide what was granted.
+            with suppress(BadRecord):
+                Book.read(coord).wake()

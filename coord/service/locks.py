@@ -1,14 +1,15 @@
 """Leases: acquire, renew, release, list, check, break."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from coord.model import leases, mailboxes, scope, times
+from coord.model import leases, mailboxes, scope, scopetext, times
 from coord.model.errors import NotFound, Refused, TimedOut, Usage, WouldDeadlock
 from coord.model.leases import Ask
 from coord.model.records import Lock, Mode, Process
+from coord.model.scope import Form
 from coord.service import leasebook
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -94,7 +95,7 @@ def acquire(
 def _queue(coord: Coord, ask: Ask, wait: timedelta, *, ttl: timedelta, note: str, process: Process | None) -> Leases:
     deadline = coord.clock.monotonic() + wait.total_seconds()
     coord.settle()
-    with coord.bells.listen(leasebook.bell(ask.ticket)) as bell, leasebook.ticket(coord, ask) as enqueue:
+    with coord.bells.listen(leasebook.bell(ask.holder)) as bell, leasebook.ticket(coord, ask) as enqueue:
         while True:
             with leasebook.opened(coord) as book:
                 blockers = book.blockers(ask)
@@ -181,10 +182,11 @@ def check(coord: Coord, paths: Annotated[tuple[str, ...], "paths to ask about"])
     held = leases.live(Book.read(coord).held, coord.now())
     verdicts = []
     for text in paths:
-        path = coord.scope(text)
-        over = tuple(lock for lock in held if scope.overlap(lock.scope, path, coord.form))
+        wanted = coord.scope(text)
+        form = coord.form if text.endswith("/") else _to_be_written(coord, wanted)
+        over = tuple(lock for lock in held if scope.overlap(lock.scope, wanted, form))
         others = [lock for lock in over if lock.holder != agent]
-        verdicts.append(Verdict(path, free=not over, yours=bool(over) and not others, held_by=over))
+        verdicts.append(Verdict(wanted, free=not over, yours=bool(over) and not others, held_by=over))
     return Check(agent, tuple(verdicts))
 
 
@@ -205,7 +207,15 @@ def break_(
             hint=f'ask them: coord mail send {coord.config.coordinator} "please free {scope_}"',
         )
     with leasebook.opened(coord) as book:
-        return Leases(book.take_away(coord.scope(scope_), by=who, why=reason))
+        listed = any(lock.scope == scope_ for lock in book.held)
+        return Leases(book.take_away(scope_ if listed else coord.scope(scope_), by=who, why=reason))
+
+
+def _to_be_written(coord: Coord, wanted: str) -> Form:
+    """Return a form to which WANTED is a file too, unless there is a folder: who writes a path makes a file of it."""
+    path = scopetext.unquoted(wanted)
+    new = coord.kind(path) == "unknown"
+    return replace(coord.form, is_file=lambda asked: (new and asked == path) or coord.form.is_file(asked))
 
 
 def _scopes(coord: Coord, texts: Sequence[str]) -> tuple[str, ...]:

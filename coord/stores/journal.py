@@ -106,10 +106,10 @@ class Journal:
             _write(segment, _mark("done", event_id))
 
     def size(self) -> int:
-        """Return how many bytes wait to be read (marks too), without a lock; 0 says that nothing waits."""
-        waiting = 0
+        """Return how many bytes and carried events wait, without a lock; 0 says that nothing waits."""
         with durable.faults(f"read the journal {self._folder}"):
-            position = self._load().position
+            state = self._load()
+            position, waiting = state.position, len(state.carried)
             for number in self._numbers():
                 if number >= position.segment:
                     with suppress(FileNotFoundError):
