@@ -43,5 +43,8 @@ docs: $(READY) ## make docs/commands.md and docs/pictures/ again
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_pictures.py
 
+bench: $(READY) ## measure, each figure against a floor of the same run
+	@$(BIN)/python -m bench $(ONLY)
+
 clean: ## remove what make made here
 	rm -rf $(VENV) .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

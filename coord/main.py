@@ -9,7 +9,8 @@ from coord import deferral
 
 # Loaded at first use. Third parties that cost more than 15 ms: git 65, sqlite_utils 65, filelock 35,
 # rich.console 25, psutil 15. Then coord's own rooms that one command in ten needs: 150 ms in all.
-_PARTIES = ("git", "sqlite_utils", "filelock", "psutil", "rich", "rich.console", "rich.table", "rich.text")
+_RICH = ("rich", "rich.cells", "rich.console", "rich.table", "rich.text")
+_PARTIES = ("git", "sqlite_utils", "filelock", "psutil", *_RICH)
 _NOUNS = (
     "checkpoints",
     "decisions",

@@ -16,8 +16,9 @@ from coord.model.errors import CoordError
 from coord.service.coord import Coord
 from coord.stores.bell import Bell
 
-# Between two looks at the folders when commands or files come in a burst: commits go on at full speed.
-_SPACING = 0.05
+# Between two looks at the folders when commands or files come in a burst, so that commits go on:
+# this long, and at least as long as the last look took.
+_SPACING = 0.01
 _ROUNDS = 8
 _REST = 0.11
 
@@ -30,31 +31,40 @@ class Loop:
     observer: Observer
     performer: Performer
     committed: Callable[[], None]
+    _closely: bool = False
+
+    def look_closely(self) -> None:
+        """Ask for a full look soon: a hand changed something. May be called from another thread."""
+        self._closely = True
 
     def run(self, bell: Bell, stopped: Callable[[], bool], until: float | None = None) -> None:
         """Go on until STOPPED says so, or until the monotonic second UNTIL."""
         monotonic = self.coord.clock.monotonic
         interval = self.coord.config.watch.scan_every.total_seconds()
         full_at = look_at = monotonic()
+        spacing = _SPACING
         while not stopped() and (until is None or monotonic() < until):
             self._settle()
             now = monotonic()
             if now >= look_at:
-                full = now >= full_at
+                full = now >= full_at or self._closely
+                self._closely = False
                 if full:
                     self._reload()
                 unfinished = self.cycle(Hint("timer" if full else "change"), full=full)
                 self._settle()
-                now = monotonic()
+                began, now = now, monotonic()
+                spacing = max(_SPACING, now - began)
                 full_at = now + interval if full else full_at
                 look_at = now + _REST if unfinished else full_at
             if bell.wait(max(0.0, min(look_at, full_at, until or full_at) - monotonic())):
                 bell.drain()
-                look_at = min(look_at, now + _SPACING)
+                look_at = min(look_at, now + spacing)
 
     def cycle(self, hint: Hint, *, full: bool) -> bool:
         """Look, decide and act until nothing is left to do; True where something is not ripe yet."""
         for _ in range(_ROUNDS):
+            self.performer.landing.tend()
             view = self.observer.view(full=full)
             actions: list[Action] = [action for rule in RULES for action in rule(view, hint)]
             # A list, not a generator: every action is performed, not only those up to the first that worked.

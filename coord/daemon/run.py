@@ -39,15 +39,19 @@ def watch(coord: Coord, *, seconds: float | None = None, say: Callable[[str], No
         observer = Observer(coord)
         narrator = Narrator(coord, say)
         performer = Performer(coord, observer, say)
+        loop = Loop(coord, observer, performer, narrator.tell)
         say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
-        with sources.watching(coord.home, closed=observer.closed.add, ring=lambda: _ring(coord)):
+        with sources.watching(
+            coord.home, closed=observer.closed.add, moved=loop.look_closely, ring=lambda: _ring(coord)
+        ):
             try:
                 until = coord.clock.monotonic() + seconds if seconds is not None else None
-                Loop(coord, observer, performer, narrator.tell).run(bell, stopped, until)
+                loop.run(bell, stopped, until)
             finally:
                 performer.landing.stop()
                 coord.committer.settle()
                 narrator.tell()
+                watching.renounce(coord)
         say("stopped; everything is in the ledger")
 
 

@@ -22,9 +22,12 @@ _WANTED = [
 
 
 class _Handler(watchdog.events.FileSystemEventHandler):
-    def __init__(self, home: Path, closed: Callable[[str], None], ring: Callable[[], None]) -> None:
+    def __init__(
+        self, home: Path, closed: Callable[[str], None], moved: Callable[[], None], ring: Callable[[], None]
+    ) -> None:
         self.home = f"{home}/"
         self.closed = closed
+        self.moved = moved
         self.ring = ring
 
     def on_any_event(self, event: watchdog.events.FileSystemEvent) -> None:
@@ -32,18 +35,26 @@ class _Handler(watchdog.events.FileSystemEventHandler):
         if isinstance(event, watchdog.events.FileClosedEvent):
             self.closed(str(event.src_path).removeprefix(self.home))
         elif isinstance(event, watchdog.events.FileMovedEvent):
-            # A file moved into place is whole: that is how careful writers write.
+            # A file moved into place is whole: that is how careful writers write. Moving is
+            # also how hands acknowledge.
             self.closed(str(event.dest_path).removeprefix(self.home))
+            self.moved()
         elif isinstance(event, watchdog.events.FileModifiedEvent) and hasattr(watchdog.events, "FileClosedEvent"):
             return
         self.ring()
 
 
 @contextmanager
-def watching(home: Path, *, closed: Callable[[str], None], ring: Callable[[], None]) -> Iterator[None]:
-    """Watch the three folders of HOME; CLOSED gets the key of each file that became whole, RING wakes the loop."""
+def watching(
+    home: Path, *, closed: Callable[[str], None], moved: Callable[[], None], ring: Callable[[], None]
+) -> Iterator[None]:
+    """Watch the three folders of HOME.
+
+    CLOSED gets the key of each file that became whole, MOVED is told when one was moved within
+    the folders (coord itself moves none there, so it was a hand), RING wakes the loop.
+    """
     observer = watchdog.observers.Observer()
-    handler = _Handler(home, closed, ring)
+    handler = _Handler(home, closed, moved, ring)
     for folder in keys.FOLDERS:
         observer.schedule(handler, str(home / folder), recursive=True, event_filter=_WANTED)
     observer.start()

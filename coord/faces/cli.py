@@ -66,10 +66,18 @@ def common() -> list[click.Parameter]:
 class Leaf(click.Command):
     """A click command whose help opens with an example."""
 
-    def __init__(self, *args: Any, example: str = "", **rest: Any) -> None:
+    def __init__(self, *args: Any, example: str = "", words: Sequence[tuple[str, str]] = (), **rest: Any) -> None:
         super().__init__(*args, **rest)
         self.params.extend(common())
         self.example = example
+        self.words = words
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the positional words mean, then the options."""
+        if self.words:
+            with formatter.section("Words"):
+                formatter.write_dl(list(self.words))
+        super().format_options(ctx, formatter)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example, then the usage line."""
@@ -181,6 +189,7 @@ def leaf(command: AnyCommand) -> click.Command:
         help=f"{text.rstrip()}\n{failures}",
         short_help=text.partition("\n")[0],
         example=command.example,
+        words=[(_metavar(param), param.help.rstrip("…")) for param in command.params if param.positional],
     )
 
 
@@ -222,12 +231,11 @@ def _from_stream(text: str) -> str:
 
 def _parameter(param: Param) -> click.Parameter:
     if param.positional:
-        name = param.name.upper().rstrip("_")
         return click.Argument(
             [param.name],
             nargs=-1 if param.many else 1,
             required=param.required,
-            metavar=f"{name}..." if param.many else name,
+            metavar=_metavar(param),
             default=() if param.many else None,
         )
     spelled = f"--{wire.option(param)}"
@@ -242,6 +250,11 @@ def _parameter(param: Param) -> click.Parameter:
         metavar="|".join(param.choices) if param.choices else param.kind.upper(),
         help=f"{param.help}  [default: {shown}]" if shown else param.help,
     )
+
+
+def _metavar(param: Param) -> str:
+    name = param.name.upper().rstrip("_")
+    return f"{name}..." if param.many else name
 
 
 def show(result: object, given: Given) -> None:
@@ -265,7 +278,7 @@ def run(tree: click.Group, argv: Sequence[str], *, trace: Callable[[], None] | N
     except (KeyboardInterrupt, click.Abort):
         click.echo("coord: interrupted; nothing is half done", err=True)
         return report.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click leaves by itself when the reader of its output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except click.exceptions.Exit as leave:

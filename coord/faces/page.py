@@ -5,17 +5,19 @@ change colours or reorder letters.
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
 import rich
+import rich.cells
 import rich.console
 import rich.table
 import rich.text
 
 from coord.model.untrusted import clean_line, clean_text
+
+_LEAST, _GAP = 12, 2
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 
@@ -68,20 +70,24 @@ def _draw(blocks: Sequence[Block], console: "rich.console.Console") -> None:
                 console.print(rich.text.Text(clean_line(text), style=style))
             case Body(text, indent):
                 console.print(rich.text.Text(_indented(text, indent)))
-            case Table(columns, rows, styles):
-                console.print(_table(columns, rows, styles))
+            case Table():
+                console.print(_table(block, console.width))
 
 
-def _table(
-    columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...], styles: tuple[Style, ...]
-) -> "rich.table.Table":
-    table = rich.table.Table(box=None, pad_edge=False, header_style="dim", show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for number, row in enumerate(rows):
-        style = styles[number] if number < len(styles) else ""
-        table.add_row(*(rich.text.Text(clean_line(cell), style=style) for cell in row))
-    return table
+def _table(table: Table, width: int) -> "rich.table.Table":
+    """Draw a table in which only the widest column gives way on a narrow terminal: ids and times stay whole."""
+    cells = [[clean_line(cell) for cell in row] for row in table.rows]
+    widths = [max(map(rich.cells.cell_len, column)) for column in zip(table.columns, *cells, strict=True)]
+    excess = sum(widths) + _GAP * (len(widths) - 1) - width
+    widest = widths.index(max(widths))
+    widths[widest] = min(widths[widest], max(_LEAST, widths[widest] - excess))
+    drawn = rich.table.Table(box=None, pad_edge=False, header_style="dim", show_header=any(table.columns))
+    for column, wide in zip(table.columns, widths, strict=True):
+        drawn.add_column(column, overflow="ellipsis", no_wrap=True, min_width=wide, max_width=wide)
+    for number, row in enumerate(cells):
+        style = table.styles[number] if number < len(table.styles) else ""
+        drawn.add_row(*(rich.text.Text(cell, style=style) for cell in row))
+    return drawn
 
 
 def _indented(text: str, indent: str) -> str:
@@ -102,8 +108,3 @@ def _plain(block: Block) -> str:
                 "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"
                 for line in cells
             )
-
-
-def width() -> int:
-    """Return how many columns the terminal has."""
-    return shutil.get_terminal_size().columns

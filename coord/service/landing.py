@@ -12,7 +12,7 @@ from functools import partial
 from coord.git import checkout, gate, merge
 from coord.git.gate import Running
 from coord.model import codec, trailers
-from coord.model.errors import Conflict, Refused
+from coord.model.errors import Conflict, NotFound, Refused
 from coord.model.records import Change, MergeRequest
 from coord.model.untrusted import clean_line
 from coord.service import branches, delivery, merges
@@ -20,6 +20,7 @@ from coord.service.coord import Coord
 from coord.service.merges import GUARD
 
 _SHOWN = 12
+_LOST = "git cleaned its merge commit away; merging again"
 
 
 class Landing:
@@ -46,6 +47,12 @@ class Landing:
                 return self._judge(key, one)
             return not self._busy() and self._screen(key, one)
 
+    def tend(self) -> None:
+        """End a gate whose request left the queue: nothing else would ask for it again."""
+        if self.running is not None:
+            with self.coord.store.exclusive(GUARD):
+                self._busy()
+
     def stop(self) -> None:
         """End the gate that runs; its request goes on when a daemon runs again."""
         if self.running is not None:
@@ -56,19 +63,23 @@ class Landing:
         """Tell whether the test of another request runs; one whose request left the queue is ended."""
         if self.running is None:
             return False
-        if any(one.id == self.running[0] for _, one in merges.waiting(self.coord)):
+        tested = (one.id for _, one in merges.waiting(self.coord) if one.state == "testing")
+        if self.running[0] in tested:
             return True
         self.stop()
         return False
 
     def _screen(self, key: str, one: MergeRequest) -> bool:
         coord, git = self.coord, self.coord.git
-        base, head = git.tip(branches.ref(one.into)), one.head
-        if base is None:
-            return self._refuse(key, one, "failed", f"the branch {one.into} is gone", "")
-        if merge.already_in(git, base, head):
-            return self._close(key, one, "landed", f"{one.into} had all of it already")
-        prediction = merge.predict(git, base, head)
+        head = one.head
+        try:
+            one = replace(one, into=branches.named(coord, one.into))
+            base = branches.tip(coord, one.into)
+            if merge.already_in(git, base, head):
+                return self._close(key, one, "landed", f"{one.into} had all of it already")
+            prediction = merge.predict(git, base, head)
+        except (NotFound, Refused) as fault:  # a branch or a commit that is gone: trying again would not help
+            return self._refuse(key, one, "failed", fault.message, fault.hint)
         if not prediction.clean:
             return self._refuse(key, one, "conflict", *self._blame(one, base, prediction.conflicts))
         obstacles = [
@@ -104,6 +115,8 @@ class Landing:
             # A daemon before this one started the test and is gone; its verdict died with it.
             for leftover in gate.leftovers(self._folder):
                 leftover.kill()
+            if self._is_lost(one):
+                return self._requeue(key, one, _LOST)
             self._start_gate(one.id, one.candidate)
             return True
         result = self.running[1].poll()
@@ -112,13 +125,19 @@ class Landing:
         self.running = None
         if not result.passed:
             seconds = f"after {timedelta(seconds=round(result.seconds))}"
-            words = {"timeout": f"took too long and was ended {seconds}", "error": "could not be run"}
+            words = {
+                "timeout": f"took too long and was ended {seconds}",
+                "flood": f"wrote more than a gigabyte and was ended {seconds}",
+                "error": "could not be run",
+            }
             what = words.get(result.reason, f"failed with status {result.status} {seconds}")
             return self._refuse(
                 key, one, "failed", f"its test {what}", f"The end of its output ({result.log}):\n\n{result.tail}\n"
             )
         if self.coord.git.tip(branches.ref(one.into)) != one.base:
             return self._requeue(key, one, "the base moved on; testing again")
+        if self._is_lost(one):
+            return self._requeue(key, one, _LOST)
         return self._land(key, replace(one, gate="passed"))
 
     def _land(self, key: str, one: MergeRequest) -> bool:
@@ -135,6 +154,8 @@ class Landing:
         git, ref = self.coord.git, branches.ref(one.into)
         move: Callable[[], None] | None = None
         tip = git.tip(ref)
+        if self._is_lost(one):
+            return self._requeue(key, one, _LOST)
         if tip == one.base:
             move = partial(merge.move, git, ref, one.candidate, one.base)
         elif tip is None or not merge.already_in(git, tip, one.candidate):
@@ -154,6 +175,10 @@ class Landing:
             except Conflict:
                 return self._requeue(key, one, "the base moved on")
         return self._close(key, one, "landed", "; ".join(behind))
+
+    def _is_lost(self, one: MergeRequest) -> bool:
+        """Tell whether the merge commit, which no ref names before it lands, fell to a `git gc --prune=now`."""
+        return self.coord.git.tip(one.candidate) is None
 
     def _requeue(self, key: str, one: MergeRequest, why: str) -> bool:
         self._update(key, replace(_again(one), result=why), "merge.requeued", why=why)
@@ -220,7 +245,7 @@ class Landing:
 
     def _update(self, key: str, one: MergeRequest, kind: str, extra: tuple[Change, ...] = (), **facts: str) -> str:
         change = Change(key, codec.encode(one))
-        subject = f"{one.branch} -> {one.into}: {one.title}"
+        subject = f"{one.branch} -> {one.into}: {one.title} ({one.state})"
         self.coord.record(self.coord.event(kind, subject, (change, *extra), agent=one.agent, cause=(one.id,), **facts))
         return key
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated
 
-from coord.model import codec, keys, mailboxes
-from coord.model.errors import TimedOut, UnknownAgent, Usage
+from coord.model import codec, keys, mailboxes, times
+from coord.model.errors import Refused, TimedOut, UnknownAgent, Usage
 from coord.model.records import Ack, Change, Kind, Message, Priority
 from coord.service import adopt, delivery, letters
 from coord.service.command import Prose, command
@@ -228,6 +228,11 @@ def reply(
     sender = coord.me()
     delivery.check_body(body, "mail reply")
     original = letters.find(coord, which).message
+    if original.sender not in (*coord.config.names, mailboxes.OWNER):
+        raise Refused(
+            f"nobody reads mail to {original.sender}, who sent it",
+            hint=f"write to somebody else with `coord mail send`, or take note of it with `coord mail ack {which}`",
+        )
     to = [original.sender] if original.sender != sender else list(original.to)
     if everyone:
         to = [name for name in dict.fromkeys((original.sender, *original.to)) if name != sender]
@@ -297,7 +302,8 @@ def wait(
             left = deadline - coord.clock.monotonic()
             if left <= 0:
                 raise TimedOut(
-                    f"no mail for {name} in {timeout}", hint="wait longer with --timeout, or go on with other work"
+                    f"no mail for {name} in {times.format_duration(timeout)}",
+                    hint="wait longer with --timeout",
                 )
             # The bell tells of mail sent by command at once; files written by hand
             # without a daemon ring nothing, so look from time to time all the same.

@@ -280,8 +280,16 @@ class _Look:
         return LedgerStatus(commit, last.at, self._age(last.at), words, waiting)
 
     def _owner(self, unread: dict[str, list[_Glance]], waiting: Sequence[MergeRequest]) -> None:
+        notices = 0
         for glance in unread[mailboxes.OWNER]:
-            self._message("mail", glance)
+            if glance.ack == "required":
+                self._message("ack", glance)
+            elif glance.priority in ("high", "urgent") or self._asks(glance):
+                self._message("mail", glance)
+            else:
+                notices += 1
+        if notices:
+            self.needs.append(Need("mail", f"{notices} notices unread: coord mail read --as owner", mailboxes.OWNER))
         for name, found in unread.items():
             for glance in found:
                 if name != mailboxes.OWNER and glance.ack == "required":
@@ -296,6 +304,10 @@ class _Look:
                 identifier = keys.id_in(f"{key}.md")
                 age = self._age(ids.time_of(identifier)) if identifier else None
                 self.needs.append(Need("dead letter", key, id=identifier or "", age=age))
+
+    def _asks(self, glance: _Glance) -> bool:
+        message = self._read(glance.key)
+        return message is not None and message.kind in ("question", "alert", "task")
 
     def _message(self, kind: Literal["mail", "ack"], glance: _Glance) -> None:
         what = glance.key

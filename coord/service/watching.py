@@ -36,6 +36,11 @@ def announce(coord: Coord) -> None:
     durable.replace(coord.private / IDENTITY, json.dumps(plain).encode())
 
 
+def renounce(coord: Coord) -> None:
+    """Take back what `announce` noted: this process watches no more."""
+    (coord.private / IDENTITY).unlink(missing_ok=True)
+
+
 def find(coord: Coord) -> Daemon:
     """Find the daemon by the process it announced, never by the age of a file."""
     log = str(coord.private / "logs" / "watch.log")

@@ -203,7 +203,7 @@ def test_what_needs_the_owner(repo: Path, coord_for: As) -> None:
     Path(f"{dead}.why.md").write_text("because\n")
     found = look(repo, timedelta(hours=1)).needs
     assert [(need.kind, need.what, need.who) for need in found] == [
-        ("mail", "which colour?", "backend"),
+        ("ack", "which colour?", "backend -> owner"),
         ("ack", "sign this", "backend -> security"),
         ("dead letter", f"inbox/.dead/{dead.name}", ""),
     ]
@@ -213,7 +213,7 @@ def test_what_needs_the_owner(repo: Path, coord_for: As) -> None:
 def test_many_needs_are_counted_and_cut(repo: Path, coord_for: As) -> None:
     backend = coord_for("backend")
     for number in range(25):
-        mail.send(backend, ("owner",), Prose(f"question {number}"))
+        mail.send(backend, ("owner",), Prose(f"question {number}"), kind="question")
     found = look(repo)
     assert (len(found.needs), found.needs_left_out) == (20, 5)
 

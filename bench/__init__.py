@@ -1,0 +1,1 @@
+"""How fast coord is, always against a floor measured in the same run."""
