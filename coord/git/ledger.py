@@ -70,7 +70,7 @@ class Ledger:
             raise _moved(parent)
         if attempts == 1:
             raise self._failure(done)
-        stale.remove(self._common / f"{self.ref}.lock")
+        stale.remove(self._common / f"{self.ref}.lock", self._common)
         # A second later the pack has another name: a git that died halfway left its mark on the first one.
         return self._write(events, parent, now + 1, attempts=attempts - 1)
 

@@ -10,7 +10,8 @@ from coord.git.repo import Git
 
 PACKS = 40  # git gc --auto runs at 50
 LOOSE_IN_ONE_OF_256 = 20  # git gc --auto runs at 6,700 loose objects, 27 in a folder
-COMMAND = ("repack", "-d", "--quiet", "--geometric=2", "--write-midx")
+# No --write-midx: beside a gc it may name packs that the gc has just taken away, and `git fsck` fails.
+COMMAND = ("repack", "-d", "--quiet", "--geometric=2")
 _KEPT_BY = b"fast-import"
 _LIMIT = 600.0
 

@@ -2,8 +2,8 @@
 
 Git takes `<ref>.lock` with O_EXCL and closes it before it is done, so neither an open
 file nor an OS lock tells who owns it. The proof used: the file stayed the same while we
-watched, and no git is alive that was there before it. Programs with a git of their
-own (an editor's) go unnoticed; they hold a reference for microseconds.
+watched, and no git is alive in this repository that was there before it. Programs with
+a git of their own (an editor's) go unnoticed; they hold a reference for microseconds.
 """
 
 import time
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from coord.model.errors import Unavailable
+from coord.git import repo
+from coord.model.errors import CoordError, Unavailable
 
 _WATCH = 1.0
 # A clock that was set forward makes an owner look younger than its lock.
@@ -20,8 +21,8 @@ _SLACK = 10.0
 _READERS = frozenset(("cat-file", "fsmonitor--daemon", "credential-cache--daemon", "check-ignore", "check-attr"))
 
 
-def remove(lock: Path, watch: float = _WATCH) -> bool:
-    """Remove LOCK when its owner is dead, and tell whether the reference is free now.
+def remove(lock: Path, common: Path, watch: float = _WATCH) -> bool:
+    """Remove LOCK, of the repository COMMON, when its owner is dead; tell whether the reference is free now.
 
     The caller is the only one that would remove it (it holds the ledger's guard).
 
@@ -37,7 +38,7 @@ def remove(lock: Path, watch: float = _WATCH) -> bool:
         return True
     if now != first:
         raise Unavailable(f"{lock} is in use by other gits", hint="try again")
-    owner = _owner(before=min(first[1] / 1e9 + _SLACK, time.time() - watch))
+    owner = _owner(common, before=min(first[1] / 1e9 + _SLACK, time.time() - watch))
     if owner is not None:
         raise Unavailable(
             f"{lock} may belong to `git {owner[1]}` (process {owner[0]}), which is running",
@@ -55,14 +56,26 @@ def _look(lock: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _owner(before: float) -> tuple[int, str] | None:
-    """Return a git that was started BEFORE and still lives, and what it does."""
+def _owner(common: Path, before: float) -> tuple[int, str] | None:
+    """Return a git in the repository COMMON that was started BEFORE and still lives, and what it does."""
     for process in psutil.process_iter(["pid", "name", "cmdline", "create_time", "status"]):
         found = process.info
         name = found["name"] or ""
         if not (name == "git" or name.startswith("git-")) or found["status"] == psutil.STATUS_ZOMBIE:
             continue
         words = (found["cmdline"] or [])[1:]
-        if _READERS.isdisjoint(words) and (found["create_time"] or 0.0) <= before:
+        old = (found["create_time"] or 0.0) <= before
+        if old and _READERS.isdisjoint(words) and not _elsewhere(process, common):
             return found["pid"], " ".join(words)[:60]
     return None
+
+
+def _elsewhere(process: "psutil.Process", common: Path) -> bool:
+    """Tell whether a git surely works on another repository, or not at all any more."""
+    try:
+        named = any(word.startswith("--git-dir") for word in process.cmdline()) or "GIT_DIR" in process.environ()
+        return not named and repo.find(Path(process.cwd())).common != common
+    except (psutil.NoSuchProcess, CoordError):
+        return True
+    except (psutil.Error, OSError):
+        return False  # another user's: nothing is known of it

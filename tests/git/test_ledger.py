@@ -1,5 +1,6 @@
 import fcntl
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -298,6 +300,34 @@ def test_a_lock_is_left_to_a_living_git(top: Path) -> None:
     assert book.tip() == sh(top, "rev-parse", "main")
 
 
+@pytest.mark.parametrize("where", ["elsewhere", "here", "by name"])
+def test_a_git_that_works_elsewhere_owns_no_lock_here(top: Path, where: str) -> None:
+    other = top.parent / "other"
+    sh(top.parent, "init", "-q", str(other))
+    book = Ledger(Git(top))
+    book.append([event()], parent=None, now=NOW)
+    named = [f"--git-dir={top / '.git'}"] if where == "by name" else []
+    command = ["git", *named, "-c", f"alias.slow=!touch {top}/in; sleep 60 & wait", "slow"]
+    place = top if where == "here" else other
+    with subprocess.Popen(command, cwd=place, start_new_session=True) as slow:
+        try:
+            until((top / "in").exists)
+            until(lambda: time.time() - slow_since(slow) > 0.1)
+            (top / LOCK).touch()
+            if where == "elsewhere":
+                assert stale.remove(top / LOCK, top / ".git", watch=0.05)
+            else:
+                with pytest.raises(Unavailable, match=f"process {slow.pid}"):
+                    stale.remove(top / LOCK, top / ".git", watch=0.05)
+        finally:
+            os.killpg(slow.pid, signal.SIGKILL)
+    assert (top / LOCK).exists() == (where != "elsewhere")
+
+
+def slow_since(process: subprocess.Popen[bytes]) -> float:
+    return psutil.Process(process.pid).create_time()
+
+
 def test_a_lock_that_changes_hands_is_in_use(top: Path) -> None:
     lock = top / "x.lock"
     lock.touch()
@@ -311,9 +341,9 @@ def test_a_lock_that_changes_hands_is_in_use(top: Path) -> None:
     thread.start()
     try:
         with pytest.raises(Unavailable, match="in use"):
-            stale.remove(lock, watch=0.2)
+            stale.remove(lock, top / ".git", watch=0.2)
     finally:
         busy.set()
         thread.join()
-    assert stale.remove(lock, watch=0.05)
-    assert not stale.remove(lock)
+    assert stale.remove(lock, top / ".git", watch=0.05)
+    assert not stale.remove(lock, top / ".git")

@@ -157,9 +157,11 @@ def test_the_lock_lives_as_long_as_the_child_and_not_its_parent(top: Path, tmp_p
     began = time.monotonic()
     subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True, capture_output=True)
     assert time.monotonic() - began < 10
-    until(Path(f"{gate}.in").exists)
-    assert not maintain.repack_in_background(Git(top), lock)
-    gate.touch()
+    try:
+        until(Path(f"{gate}.in").exists)
+        assert not maintain.repack_in_background(Git(top), lock)
+    finally:
+        gate.touch()
     until(lambda: maintain.repack_in_background(Git(top), lock))
 
 

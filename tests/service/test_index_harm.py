@@ -2,8 +2,11 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import ledgerbook
@@ -119,6 +122,25 @@ def test_many_processes_share_one_index(book: Book) -> None:
     index.close()
 
 
+def test_all_may_make_the_file_at_once(book: Book) -> None:
+    book.append(book.event())
+    for turn in range(15):
+        path, together = book.path.with_name(f"{turn}.db"), threading.Barrier(8)
+
+        def use(path: Path = path, together: threading.Barrier = together) -> int:
+            index = Index(path, book.git)
+            together.wait()
+            try:
+                index.sync()
+                return len(index.entries())
+            finally:
+                index.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            assert [task.result() for task in [pool.submit(use) for _ in range(8)]] == [1] * 8
+        assert not list(path.parent.glob("*.damaged*"))
+
+
 def test_waiting_for_a_slower_look_never_goes_back(book: Book) -> None:
     """Another process reads on between our first look at the ledger and our turn to write."""
     old = book.append(book.event(Token="1"))
@@ -130,7 +152,11 @@ def test_waiting_for_a_slower_look_never_goes_back(book: Book) -> None:
 
         def peek(self, common: Path, ref: str) -> str | None:
             self.looks += 1
-            return old if self.looks == 1 else super().peek(common, ref)
+            if self.looks == 1:
+                return old
+            with closing(sqlite3.connect(book.path, timeout=0)) as other, pytest.raises(sqlite3.OperationalError):
+                other.execute("BEGIN IMMEDIATE")  # it is our turn, nobody else's
+            return super().peek(common, ref)
 
     index = Index(book.path, Late(book.top))
     assert index.sync() == 0
