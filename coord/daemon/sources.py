@@ -1,5 +1,6 @@
 """What wakes the daemon: changes in the folders. Every wake-up is a hint; the scan is the truth."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,24 @@ _WANTED = [
 ]
 
 
-class _Handler(watchdog.events.FileSystemEventHandler):
+# inotify tells when a writer closes a file; FSEvents tells only that it changed, and the rest
+# is a matter of waiting until it changes no more.
+_TELLS_CLOSING = sys.platform == "linux"
+
+
+class Handler(watchdog.events.FileSystemEventHandler):
+    """Turns file events into hints for the loop; TELLS_CLOSING says whether this system reports closed files."""
+
     def __init__(
-        self, home: Path, closed: Callable[[str], None], moved: Callable[[], None], ring: Callable[[], None]
+        self,
+        home: Path,
+        closed: Callable[[str], None],
+        moved: Callable[[], None],
+        ring: Callable[[], None],
+        *,
+        tells_closing: bool = _TELLS_CLOSING,
     ) -> None:
+        self.tells_closing = tells_closing
         self.home = f"{home}/"
         self.closed = closed
         self.moved = moved
@@ -39,8 +54,8 @@ class _Handler(watchdog.events.FileSystemEventHandler):
             # also how hands acknowledge.
             self.closed(str(event.dest_path).removeprefix(self.home))
             self.moved()
-        elif isinstance(event, watchdog.events.FileModifiedEvent) and hasattr(watchdog.events, "FileClosedEvent"):
-            return
+        elif isinstance(event, watchdog.events.FileModifiedEvent) and self.tells_closing:
+            return  # the close follows
         self.ring()
 
 
@@ -54,7 +69,7 @@ def watching(
     the folders (coord itself moves none there, so it was a hand), RING wakes the loop.
     """
     observer = watchdog.observers.Observer()
-    handler = _Handler(home, closed, moved, ring)
+    handler = Handler(home, closed, moved, ring)
     for folder in keys.FOLDERS:
         observer.schedule(handler, str(home / folder), recursive=True, event_filter=_WANTED)
     observer.start()
