@@ -25,6 +25,8 @@ _NOUNS = (
     "worktrees",
 )
 
+# GitPython asks for git at its import and fails without it; coord says so itself, in its own words.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 deferral.defer(_PARTIES)
 deferral.defer(f"coord.service.{noun}" for noun in _NOUNS)
 deferral.defer(f"coord.faces.pages.{noun}" for noun in _NOUNS)

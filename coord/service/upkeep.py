@@ -20,6 +20,7 @@ def retire(coord: Coord, chosen: Sequence[str], why: str) -> int:
     whose bytes the ledger's tip does not have stays where it is.
     """
     coord.committer.settle()
+    coord.index.sync()
     held = coord.index.live(keys.FOLDERS[0])
     done = 0
     for key in chosen:
