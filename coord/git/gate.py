@@ -33,12 +33,13 @@ from coord.model.errors import NotFound, Unavailable
 _WRAPPER = 'trap : TERM; sh -c "$1"; echo $? >"$2"; kill -KILL 0'
 _GRACE = 5.0
 _TAIL = 4096
+_MOST_OUTPUT = 1 << 30
 _SLOTS = 64
 _NO_COMMAND = (126, 127)
 _SAME_START = 2.0
 _LINE_ENDS = re.compile(r"\r+\n?")
 
-Reason = Literal["passed", "failed", "timeout", "error"]
+Reason = Literal["passed", "failed", "timeout", "flood", "error"]
 _Step = Callable[[], subprocess.Popen[bytes]]
 
 
@@ -47,7 +48,8 @@ class Result:
     """How a gate ended. `status` is the command's, None where it had none; `tail` is the log's end, safe to show.
 
     "error" says that the commit was not judged: it could not be checked out, the command
-    does not exist, or the gate was stopped.
+    does not exist, or the gate was stopped. "flood" says that it was ended before its output
+    filled the disk.
     """
 
     passed: bool
@@ -82,6 +84,7 @@ class Running:
         self._ending: Reason | None = None
         self._asked = 0.0
         self._result: Result | None = None
+        self._begun_at = log.stat().st_size if log.exists() else 0
         self._process = next(steps)()
 
     def poll(self) -> Result | None:
@@ -92,6 +95,8 @@ class Running:
                 self._advance()
             elif self._ending is None and now - self._begun > self._limit:
                 self._end("timeout")
+            elif self._ending is None and self.log.stat().st_size - self._begun_at > _MOST_OUTPUT:
+                self._end("flood")
             elif self._ending is not None and now - self._asked > _GRACE:
                 _signal(self._process.pid, signal.SIGKILL)
         return self._result

@@ -1,7 +1,10 @@
 """The base branch, and how far others are from it."""
 
+from coord.git import ledger
 from coord.model.errors import NotFound, Refused
 from coord.service.coord import Coord
+
+_HEADS = "refs/heads/"
 
 
 def base(coord: Coord) -> str:
@@ -23,7 +26,29 @@ def base(coord: Coord) -> str:
 
 def ref(branch: str) -> str:
     """Return the full name of a branch's ref."""
-    return branch if branch.startswith("refs/") else f"refs/heads/{branch}"
+    return branch if branch.startswith("refs/") else f"{_HEADS}{branch}"
+
+
+def named(coord: Coord, text: str) -> str:
+    """Return the short name of the branch that TEXT names: spelled as git lists it, and no alias of another.
+
+    Checkouts are found by this name, so nothing may move a branch by any other.
+
+    Raises:
+        NotFound: it is no branch: a tag, or an expression such as `main~1`, is none.
+        Refused: it is the ledger's.
+    """
+    wanted = ref(text.strip())
+    listed = coord.git.text("for-each-ref", "--format=%(refname) %(symref)", "--", wanted).splitlines()
+    aims = {name: aim for name, _, aim in (line.partition(" ") for line in listed)}
+    found = aims.get(wanted) or wanted
+    if wanted not in aims or not found.startswith(_HEADS):
+        raise NotFound(f"there is no branch {text!a}", hint="see `git branch`; commit something on it first")
+    if found == ledger.REF:
+        raise Refused(
+            "the ledger's branch is coord's own: nothing is merged into it or from it", hint="see `git branch`"
+        )
+    return found.removeprefix(_HEADS)
 
 
 def tip(coord: Coord, branch: str) -> str:

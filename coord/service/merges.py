@@ -46,8 +46,8 @@ def request(
         Refused: there is nothing to merge.
     """
     agent = coord.me()
-    name = branch or worktrees.branch_of(coord, agent)
-    target = into or branches.base(coord)
+    name = branches.named(coord, branch or worktrees.standing_branch(coord, agent))
+    target = branches.named(coord, into or branches.base(coord))
     head = branches.tip(coord, name)
     base_tip = branches.tip(coord, target)
     if name == target:

@@ -121,6 +121,13 @@ def branch_of(coord: Coord, agent: str) -> str:
     return coord.config.worktrees.branch.format(name=agent)
 
 
+def standing_branch(coord: Coord, agent: str) -> str:
+    """Return the branch that is checked out in AGENT's worktree; where none is, the one it was given."""
+    path = coord.worktree_of(agent)
+    listed = (tree.branch for tree in worktree.all_of(coord.git) if tree.path == path)
+    return next(listed, "") or branch_of(coord, agent)
+
+
 def _tree(coord: Coord, name: str, notes: tuple[str, ...] = ()) -> Tree:
     path = coord.worktree_of(name)
     listed = next((tree for tree in worktree.all_of(coord.git) if tree.path == path), None)

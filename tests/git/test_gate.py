@@ -247,6 +247,7 @@ def test_a_gate_outliving_its_daemon_is_found_and_killed(top: Path) -> None:
         pid = pid_in(note)
         assert gate.leftovers(folder) == ()
         daemon.kill()
+        daemon.wait()
     (left,) = gate.leftovers(folder)
     assert left.slot == folder / "0" and alive(pid)
     second = begin(top, "pwd")
@@ -281,3 +282,11 @@ def test_a_moved_repository_still_has_gates(top: Path) -> None:
     assert finish(begin(moved, "git status --porcelain && test -e a")).passed
     shutil.rmtree(moved / ".git/coord/gates/0/tree")
     assert finish(begin(moved, "test -e a")).passed
+
+
+def test_one_that_never_stops_writing_is_ended(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_MOST_OUTPUT", 100_000)
+    running = begin(top, "yes")
+    result = finish(running)
+    assert (result.passed, result.reason) == (False, "flood")
+    assert result.tail.startswith("y\n")

@@ -1,0 +1,164 @@
+"""Requests that go the whole way: what is moved, what goes back, and what never may move."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import git
+
+from coord.model import codec
+from coord.model.errors import NotFound, Refused
+from coord.model.records import Change, MergeRequest
+from coord.service import merges, worktrees
+from coord.service.coord import Coord
+from coord.service.landing import Landing
+
+As = Callable[..., Coord]
+
+
+def configure(repo: Path, merge: str) -> None:
+    with (repo / ".coord.yaml").open("a") as file:
+        file.write(f"merge: {{{merge}}}\n")
+    git(repo, "commit", "-qam", "configured")
+
+
+def work(repo: Path, agent: str, name: str, text: str = "x\n") -> Path:
+    """Commit a file on the agent's branch, in its worktree; return the worktree."""
+    coord = Coord.open(repo, who=agent)
+    (tree,) = worktrees.add(coord, (agent,)).trees
+    coord.settle()
+    place = Path(tree.path)
+    (place / name).write_text(text)
+    git(place, "add", name)
+    git(place, "commit", "-qm", f"{agent}: {name}")
+    return place
+
+
+def queue(coord: Coord) -> list[MergeRequest]:
+    return [one for _, one in merges.waiting(coord)]
+
+
+def drive(landing: Landing, *, within: float = 15) -> None:
+    """Advance everything until nothing waits or nothing moves."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        landing.tend()
+        moved = [landing.advance(one.id) for one in queue(landing.coord)]
+        if not any(moved) and landing.running is None:
+            return
+        time.sleep(0.01)
+    raise AssertionError("it still moves")
+
+
+def last(coord: Coord) -> str:
+    coord.committer.settle()
+    return git(coord.home, "log", "-1", "--format=%B", "coord/ledger")
+
+
+@pytest.mark.parametrize("into", ["main", "refs/heads/main", " main "])
+def test_however_the_base_is_named_its_checkout_comes_along(repo: Path, coord_for: As, into: str) -> None:
+    work(repo, "backend", "new.txt")
+    made = merges.request(coord_for("backend"), into=into)
+    assert made.into == "main"
+    drive(Landing(coord_for("owner")))
+    assert (repo / "new.txt").exists()
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_a_branch_that_is_another_name_for_the_base_moves_the_base_with_its_checkout(repo: Path, coord_for: As) -> None:
+    work(repo, "backend", "new.txt")
+    git(repo, "symbolic-ref", "refs/heads/trunk", "refs/heads/main")
+    assert merges.request(coord_for("backend"), into="trunk").into == "main"
+
+
+@pytest.mark.parametrize("into", ["main~0", "main^{commit}", "main@{0}", "refs/tags/v1", "v1", "-x", "agent"])
+def test_only_a_branch_can_be_merged_into(repo: Path, coord_for: As, into: str) -> None:
+    work(repo, "backend", "new.txt")
+    git(repo, "tag", "v1")
+    with pytest.raises(NotFound):
+        merges.request(coord_for("backend"), into=into)
+    with pytest.raises(NotFound):
+        merges.request(coord_for("backend"), branch=into)
+
+
+def test_the_ledger_is_nobodys_to_merge(repo: Path, coord_for: As) -> None:
+    work(repo, "backend", "new.txt")
+    with pytest.raises(Refused, match="coord's own"):
+        merges.request(coord_for("backend"), into="coord/ledger")
+    with pytest.raises(Refused, match="coord's own"):
+        merges.request(coord_for("backend"), branch="coord/ledger")
+
+
+def test_what_is_requested_is_the_branch_one_works_on(repo: Path, coord_for: As) -> None:
+    place = work(repo, "backend", "new.txt")
+    git(place, "switch", "-qc", "feature")
+    (place / "more.txt").write_text("more\n")
+    git(place, "add", "more.txt")
+    git(place, "commit", "-qm", "more")
+    assert merges.request(coord_for("backend")).branch == "feature"
+
+
+def test_a_branch_of_another_history_goes_back(repo: Path, coord_for: As) -> None:
+    empty = git(repo, "commit-tree", "-m", "alone", "4b825dc642cb6eb9a060e54bf8d69288fbee4904")
+    git(repo, "branch", "stranger", empty)
+    merges.request(coord_for("backend"), branch="stranger")
+    coord = coord_for("owner")
+    drive(Landing(coord))
+    assert queue(coord) == []
+    assert "share no history" in last(coord)
+
+
+def test_a_branch_that_was_deleted_and_cleaned_away_goes_back(repo: Path, coord_for: As) -> None:
+    work(repo, "backend", "new.txt")
+    merges.request(coord_for("backend"))
+    git(repo, "worktree", "remove", "--force", "../agent-backend")
+    git(repo, "branch", "-D", "agent/backend")
+    git(repo, "reflog", "expire", "--expire=now", "--all")
+    git(repo, "gc", "--quiet", "--prune=now")
+    coord = coord_for("owner")
+    drive(Landing(coord))
+    assert queue(coord) == []
+    assert "names no commit" in last(coord)
+
+
+@pytest.mark.parametrize("state", ["testing", "landing"])
+def test_a_merge_commit_that_git_cleaned_away_is_made_again(repo: Path, coord_for: As, state: str) -> None:
+    configure(repo, "test: 'true'")
+    work(repo, "backend", "new.txt")
+    made = merges.request(coord_for("backend"))
+    coord = coord_for("owner")
+    ((key, one),) = merges.waiting(coord)
+    base = git(repo, "rev-parse", "main")
+    lost = codec.encode(
+        MergeRequest(
+            id=one.id,
+            branch=one.branch,
+            into=one.into,
+            head=one.head,
+            agent=one.agent,
+            requested_at=one.requested_at,
+            title=one.title,
+            state="testing" if state == "testing" else "landing",
+            base=base,
+            candidate="1" * 40,
+            gate="passed",
+        )
+    )
+    coord.record(coord.event("merge.testing", "died here", (Change(key, lost),)))
+    drive(Landing(coord))
+    assert git(repo, "rev-parse", "main^2") == made.head
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_the_test_of_a_cancelled_request_is_ended(repo: Path, coord_for: As) -> None:
+    configure(repo, "test: 'sleep 600'")
+    work(repo, "backend", "new.txt")
+    made = merges.request(coord_for("backend"))
+    landing = Landing(coord_for("owner"))
+    landing.advance(made.id)
+    assert landing.running is not None
+    merges.cancel(coord_for("backend"), made.id)
+    drive(landing)
+    assert landing.running is None
+    assert git(repo, "log", "--format=%s", "-1") == "configured"
