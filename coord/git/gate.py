@@ -18,6 +18,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,9 +29,10 @@ import psutil
 from coord.git.repo import Git, clean
 from coord.model.errors import NotFound, Unavailable
 
-# Runs the command, notes its status, and ends whatever it left in its group, itself included.
-# The trap lets it live through the polite signal, so that its process id stays ours.
-_WRAPPER = 'trap : TERM; sh -c "$1"; echo $? >"$2"; kill -KILL 0'
+# Waits until it is noted who runs, runs the command, notes its status, and ends whatever it left
+# in its group, itself included. The trap lets it live through the polite signal, so that its
+# process id stays ours.
+_WRAPPER = 'read -r _ || exit; trap : TERM; sh -c "$1" </dev/null; echo $? >"$2"; kill -KILL 0'
 _GRACE = 5.0
 _TAIL = 4096
 _MOST_OUTPUT = 1 << 30
@@ -196,7 +198,7 @@ def _steps(slot: "_Slot", log: Path, commit: str, command: str, env: Mapping[str
                 ["sh", "-c", _WRAPPER, "gate", command, os.fspath(slot.path / "status")],
                 cwd=slot.tree,
                 env={**own, **env, "COORD_GATE": "1", "COORD_COMMIT": commit},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 pass_fds=(slot.fd,),
@@ -205,6 +207,9 @@ def _steps(slot: "_Slot", log: Path, commit: str, command: str, env: Mapping[str
         note = {"gate": _identity(process.pid), "owner": _identity(os.getpid())}
         (slot.path / "note.new").write_text(json.dumps(note))
         (slot.path / "note.new").replace(slot.path / "note")
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as begin:
+            begin.write(b"go\n")
         return process
 
     yield lambda: by_git("clean", "-ffdxq")
