@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from coord import config, configtext
+from coord.config import reading, writing
+from coord.config.schema import Config, Leases, Merge, Watch
 
 ROOT = Path(__file__).resolve().parents[1]
 _KEPT = 3
@@ -85,7 +86,7 @@ def build(folder: Path, run: Callable[..., str]) -> Farm:
     for name, value in _OWNER.items():
         run("git", "config", "--local", name, value, cwd=home)
     settings = _settings()
-    for path, text in {**_FILES, config_name(): configtext.render(settings)}.items():
+    for path, text in {**_FILES, config_name(): writing.render(settings)}.items():
         (home / path).parent.mkdir(parents=True, exist_ok=True)
         (home / path).write_text(text, encoding="utf-8")
     run("git", "add", "--all", "--force", "--", *_FILES, config_name(), cwd=home)
@@ -100,15 +101,15 @@ def config_name() -> str:
     return ".coord.yaml"
 
 
-def _settings() -> config.Config:
+def _settings() -> Config:
     """Return this project's own configuration with the farm's test and short times."""
-    own = config.load(ROOT / config_name())
+    own = reading.load(ROOT / config_name())
     test = f"{shlex.quote(sys.executable)} check_farm.py"
     return replace(
         own,
-        leases=config.Leases(ttl=timedelta(minutes=2), max=timedelta(minutes=10)),
-        merge=config.Merge(into="main", test=test, timeout=timedelta(seconds=30)),
-        watch=config.Watch(scan_every=timedelta(seconds=1)),
+        leases=Leases(ttl=timedelta(minutes=2), max=timedelta(minutes=10)),
+        merge=Merge(into="main", test=test, timeout=timedelta(seconds=30)),
+        watch=Watch(scan_every=timedelta(seconds=1)),
     )
 
 

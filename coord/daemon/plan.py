@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from coord.config import Config
+from coord.config.schema import Config
 from coord.model.records import Lock, MergeRequest, Message
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from coord import config as configuration
-from coord.config import Config
+from coord.config import reading
+from coord.config.schema import Config
 from coord.git import history, repo
 from coord.git.ledger import Ledger
 from coord.git.repo import Git, Place
@@ -72,7 +72,7 @@ class Coord:
         path = place.home / CONFIG_NAME
         if not path.is_file():
             raise Usage(f"{place.home} has no {CONFIG_NAME}", hint="set it up with `coord init`")
-        return cls(place, configuration.load(path), who=who, clock=clock, start=start)
+        return cls(place, reading.load(path), who=who, clock=clock, start=start)
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +93,7 @@ class Coord:
         if stamp == self._config_stamp:
             return False
         self._config_stamp = stamp
-        self.config = configuration.load(self.home / CONFIG_NAME)
+        self.config = reading.load(self.home / CONFIG_NAME)
         return True
 
     def me(self) -> str:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from coord import config as configuration
-from coord import configchecks, configtext, flowimport
-from coord.config import Agent, Config
+from coord.config import checks, flow, reading, writing
+from coord.config.schema import Agent, Config
 from coord.git import history, ledger, merge, repo, worktree
 from coord.git.repo import Git, Place
 from coord.model import keys, mailboxes
@@ -130,10 +129,10 @@ def _config(
                 hint="name the agents in it with an editor, then run `coord init` again for their mailboxes",
             )
         progress.add(CONFIG_NAME, made=False)
-        return configuration.load(path)
+        return reading.load(path)
     config = _fresh(Git(place.home), agents, from_file, source, progress)
     with durable.faults(f"write {path}"):
-        durable.replace(path, configtext.render(config).encode())
+        durable.replace(path, writing.render(config).encode())
     progress.add(CONFIG_NAME, made=True)
     progress.notes.append(f"commit {CONFIG_NAME}, so that clones and worktrees have it")
     if not config.agents:
@@ -145,13 +144,13 @@ def _fresh(
     git: Git, agents: Sequence[str], from_file: Path | None, source: _Source | None, progress: _Progress
 ) -> Config:
     if from_file is not None:
-        imported = flowimport.from_flow(_text(from_file), str(from_file))
+        imported = flow.from_flow(_text(from_file), str(from_file))
         progress.notes.extend(imported.notes)
         return imported.config
     names = [name for text in agents if (name := text.strip())]
     for name in names:
         try:
-            configchecks.agent_name(name)
+            checks.agent_name(name)
         except Usage as fault:
             raise Usage(f"{name!a} cannot name an agent: {fault.message}", hint=fault.hint) from None
     if not agents and source is not None:

@@ -11,7 +11,7 @@ PROJECT = Path(__file__).parents[2]
 LIMIT = 400
 
 PLANTED = [
-    ("imports go down only", "coord/model/ids.py", "import coord.config"),
+    ("imports go down only", "coord/model/ids.py", "import coord.config.schema"),
     ("imports go down only", "coord/faces/page.py", "import coord.daemon.plan"),
     ("imports go down only", "coord/daemon/plan.py", "import coord.faces.page"),
     ("imports go down only", "coord/stores/durable.py", "import coord.service.clock"),

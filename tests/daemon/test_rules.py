@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from coord.config import Agent, Config
+from coord.config.schema import Agent, Config
 from coord.daemon.plan import (
     Adopt,
     Dropped,

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from coord import config, configtext
-from coord.config import Agent, Config
+from coord.config import reading, writing
+from coord.config.schema import Agent, Config
 from coord.faces import cli
 from coord.main import tree
 from coord.model import codec, keys
@@ -140,9 +140,9 @@ def test_the_quoted_message_by_hand_is_understood() -> None:
 def test_the_configuration_page_shows_every_key_as_it_would_be_written() -> None:
     found = re.search(r"```yaml\n(.*?)^```", TEXTS["docs/configuration.md"], re.MULTILINE | re.DOTALL)
     assert found is not None
-    shown = config.parse(found[1], ".coord.yaml")
+    shown = reading.parse(found[1], ".coord.yaml")
     assert shown == Config(agents=(Agent(name="backend", role="Backend Developer", domain=("src/**", "billing")),))
-    assert configtext.render(shown, every=True) == found[1]
+    assert writing.render(shown, every=True) == found[1]
 
 
 def test_pages_and_pictures_name_no_place_of_the_machine_they_were_made_on() -> None:

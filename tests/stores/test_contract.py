@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores.memory_store import MemoryStore
 
 from coord.model.errors import Refused, TimedOut
 from coord.model.records import Change
 from coord.stores.base import Store
 from coord.stores.files import FileStore
-from coord.stores.memory import MemoryStore
 
 FUZZ = settings(derandomize=False, deadline=None, print_blob=True, max_examples=60)
 NOT_KEYS = [

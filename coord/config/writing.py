@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from coord.config import FORMAT, Agent, Config
-from coord.configfile import Section, keys_of
+from coord.config.schema import FORMAT, Agent, Config
+from coord.config.sections import Section, keys_of
 from coord.model import yamltext
 from coord.model.times import format_duration, parse_duration
 

@@ -7,10 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coord import config, configtext
-from coord import configchecks as checks
-from coord.config import DEFAULT, Agent, Checkpoints, Config, Group, Leases, Mail, Merge, UnreadAge, Watch, Worktrees
-from coord.configfile import keys_of
+from coord.config import checks, reading, writing
+from coord.config.schema import (
+    DEFAULT,
+    Agent,
+    Checkpoints,
+    Config,
+    Group,
+    Leases,
+    Mail,
+    Merge,
+    UnreadAge,
+    Watch,
+    Worktrees,
+)
+from coord.config.sections import keys_of
 from coord.model import keys
 from coord.model.errors import ConfigError, NotFound, Unavailable, UnknownAgent
 
@@ -35,13 +46,13 @@ FUZZ = settings(deadline=None, derandomize=False, print_blob=True, max_examples=
 
 def refusal(text: str) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
-        config.parse(text, ".coord.yaml")
+        reading.parse(text, ".coord.yaml")
     return caught.value
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing but a comment\n", "---\n", "format: 1\n", "agents:\nleases:\n"])
 def test_what_says_nothing_is_the_default(text: str) -> None:
-    assert config.parse(text, "x") == DEFAULT
+    assert reading.parse(text, "x") == DEFAULT
 
 
 def test_every_key_is_read() -> None:
@@ -79,7 +90,7 @@ watch: {scan_every: 500ms}
         client="claude",
         description="knows the sheets: all of them",
     )
-    assert config.parse(text, "x") == Config(
+    assert reading.parse(text, "x") == Config(
         agents=(backend, Agent(name="mobile")),
         coordinator="backend",
         groups=(Group("web", ("backend", "mobile")), Group("solo", ("mobile",))),
@@ -98,7 +109,7 @@ watch: {scan_every: 500ms}
 
 @pytest.mark.parametrize("agents", ["[a, b, c]", "a, b, c", "\n  - a\n  - b\n  - c", "\n  a:\n  b: {}\n  c: {role: x}"])
 def test_agents_are_a_mapping_or_a_bare_list(agents: str) -> None:
-    assert config.parse(f"agents: {agents}\n", "x").names == ("a", "b", "c")
+    assert reading.parse(f"agents: {agents}\n", "x").names == ("a", "b", "c")
 
 
 TWO = "agents: [backend, mobile]\n"
@@ -176,10 +187,19 @@ def test_a_fault_is_named_with_its_line_and_a_way_out(text: str, line: int, mess
 
 
 @pytest.mark.parametrize(
-    "test", ["make && make check", "CI=1 make", "pytest -q -k 'a or b'", 'sh -c "a && b"', "grep -E 'x|y' file", "make check", "echo \\&"]
+    "test",
+    [
+        "make && make check",
+        "CI=1 make",
+        "pytest -q -k 'a or b'",
+        'sh -c "a && b"',
+        "grep -E 'x|y' file",
+        "make check",
+        "echo \\&",
+    ],
 )
 def test_any_command_line_is_taken(test: str) -> None:
-    assert config.parse(configtext.render(Config(merge=Merge(test=test))), "x").merge.test == test
+    assert reading.parse(writing.render(Config(merge=Merge(test=test))), "x").merge.test == test
 
 
 def test_all_faults_are_reported_together_in_the_order_of_the_file() -> None:
@@ -203,7 +223,7 @@ def test_a_fault_between_keys_takes_its_place_among_the_others() -> None:
 
 
 def test_what_is_listed_twice_counts_once() -> None:
-    known = config.parse("agents: {a: {domain: [x, y, x]}}\ngroups: {g: [a, a]}", "x")
+    known = reading.parse("agents: {a: {domain: [x, y, x]}}\ngroups: {g: [a, a]}", "x")
     assert known.agent("a").domain == ("x", "y")
     assert known.group("g") == ("a",)
 
@@ -219,7 +239,7 @@ def test_a_file_of_faults_is_given_up_after_twenty() -> None:
 
 
 def test_lookups_name_the_nearest() -> None:
-    known = config.parse(TWO + "groups: {web: mobile}", "x")
+    known = reading.parse(TWO + "groups: {web: mobile}", "x")
     assert known.agent("mobile") == Agent(name="mobile")
     assert known.group("web") == ("mobile",)
     with pytest.raises(UnknownAgent, match="no agent is named 'mobil'") as caught:
@@ -242,28 +262,28 @@ def test_ages_go_by_priority() -> None:
 def test_load_reads_a_file(tmp_path: Path) -> None:
     path = tmp_path / ".coord.yaml"
     with pytest.raises(NotFound, match="there is no") as missing:
-        config.load(path)
+        reading.load(path)
     assert "coord init" in missing.value.hint
     path.write_bytes("\ufeffagents: [a]\r\ncoordinator: a\r\n".encode())
-    assert config.load(path) == Config(agents=(Agent(name="a"),), coordinator="a")
+    assert reading.load(path) == Config(agents=(Agent(name="a"),), coordinator="a")
     path.write_bytes(b"agents: [a]\nleases: {ttl: x}\n")
     with pytest.raises(ConfigError) as wrong:
-        config.load(path)
+        reading.load(path)
     assert wrong.value.message.startswith(f"{path}:2: leases.ttl")
     path.write_bytes(b"a: 1\nb: \xff\n")
     with pytest.raises(ConfigError, match=r"yaml:2: is not UTF-8"):
-        config.load(path)
+        reading.load(path)
     path.write_bytes(b"# \xc3\xa9\n" * 100_000)
     with pytest.raises(ConfigError, match="larger than"):
-        config.load(path)
+        reading.load(path)
     with pytest.raises(Unavailable, match="cannot be read"):
-        config.load(tmp_path)
+        reading.load(tmp_path)
 
 
 def test_a_new_file_is_short_and_is_read_back() -> None:
     new = Config(agents=(Agent(name="a"), Agent(name="b", role="Second")))
-    text = configtext.render(new)
-    assert config.parse(text, "x") == new
+    text = writing.render(new)
+    assert reading.parse(text, "x") == new
     assert text.count("\n") < 25
     assert "  b:\n    role: Second\n    domain:\n" in text
     assert "leases" not in text
@@ -271,8 +291,8 @@ def test_a_new_file_is_short_and_is_read_back() -> None:
 
 def test_the_example_has_every_key_with_its_explanation() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    example = config.load(EXAMPLE)
-    assert text == configtext.render(example, every=True)
+    example = reading.load(EXAMPLE)
+    assert text == writing.render(example, every=True)
     assert example.names == ("pm-architect", *SPECIALISTS)
     assert dataclasses.replace(example, agents=(), groups=(), coordinator="owner") == DEFAULT
     assert example.coordinator == "pm-architect"
@@ -322,7 +342,7 @@ def configs(draw: st.DrawFn) -> Config:
 @FUZZ
 @given(configs(), st.booleans())
 def test_what_is_written_is_read_back(generated: Config, every: bool) -> None:
-    assert config.parse(configtext.render(generated, every=every), "x") == generated
+    assert reading.parse(writing.render(generated, every=every), "x") == generated
 
 
 KEYS = [
@@ -348,12 +368,12 @@ scraps = st.sampled_from(
 )
 def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
     try:
-        read = config.parse(text, "x")
+        read = reading.parse(text, "x")
     except ConfigError as error:
         assert error.message.startswith("x:")
         assert error.message.replace("\n", "").isprintable()
     else:
-        assert config.parse(configtext.render(read, every=True), "x") == read
+        assert reading.parse(writing.render(read, every=True), "x") == read
 
 
 trees = st.recursive(
@@ -376,8 +396,8 @@ def _flow(tree: object) -> str:
 def test_any_tree_is_a_configuration_or_a_config_error(tree: dict[str, object]) -> None:
     text = "".join(f"{name}: {_flow(inner)}\n" for name, inner in tree.items())
     try:
-        read = config.parse(text, "x")
+        read = reading.parse(text, "x")
     except ConfigError as error:
         assert error.message.startswith("x:")
     else:
-        assert config.parse(configtext.render(read), "x") == read
+        assert reading.parse(writing.render(read), "x") == read

@@ -1,4 +1,4 @@
-"""A store in this process's memory, with the promises of the real one: for tests and dry runs."""
+"""A second store, a dict, so that the contract is proven to be more than what the first one does."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -9,10 +9,10 @@ from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from coord import config
-from coord.config import Config
-from coord.configchecks import spell_name
-from coord.configfile import Faults, document, is_empty, plain, shown
+from coord.config import reading
+from coord.config.checks import spell_name
+from coord.config.schema import DEFAULT, Config
+from coord.config.sections import Faults, document, is_empty, plain, shown
 from coord.model import keys
 from coord.model.errors import Usage
 from coord.model.times import format_duration, parse_duration
@@ -47,7 +47,7 @@ def from_flow(text: str, where: str) -> Imported:
     """
     faults = Faults(where)
     flow = _Flow(document(text, faults), faults)
-    imported = Imported(config.from_fields(flow.translated(), faults), tuple(flow.notes))
+    imported = Imported(reading.from_fields(flow.translated(), faults), tuple(flow.notes))
     if not imported.config.agents:
         faults.add(1, "names no queen and no workers", "Is this the right file?")
         faults.settle()
@@ -125,9 +125,9 @@ class _Flow:
     def _leases(self, timeout: Node) -> Fields:
         items = {"ttl": timeout}
         with suppress(Usage):
-            if parse_duration(plain(timeout)) > config.DEFAULT.leases.max:
+            if parse_duration(plain(timeout)) > DEFAULT.leases.max:
                 items["max"] = timeout
-                usual = format_duration(config.DEFAULT.leases.max)
+                usual = format_duration(DEFAULT.leases.max)
                 self.notes.append(f"leases.max is as long as the timeout, more than the usual {usual}")
         return _fields(items, timeout.line)
 

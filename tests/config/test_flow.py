@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coord import config, configtext, flowimport
-from coord.config import Agent, Leases
+from coord.config import flow, reading, writing
+from coord.config.schema import Agent, Leases
 from coord.model.errors import ConfigError
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "claude-flow.yaml"
@@ -15,24 +15,24 @@ EXAMPLE = Path(__file__).parents[2] / ".coord.yaml"
 
 def refusal(text: str) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
-        flowimport.from_flow(text, "claude-flow.yaml")
+        flow.from_flow(text, "claude-flow.yaml")
     return caught.value
 
 
 def test_the_seed_becomes_the_example() -> None:
-    imported = flowimport.from_flow(FIXTURE.read_text(encoding="utf-8"), FIXTURE.name)
-    example = config.load(EXAMPLE)
+    imported = flow.from_flow(FIXTURE.read_text(encoding="utf-8"), FIXTURE.name)
+    example = reading.load(EXAMPLE)
     assert imported.config.agents == example.agents
     assert imported.config.names == example.names
     assert imported.config.coordinator == example.coordinator == "pm-architect"
     assert imported.config.leases == Leases(ttl=timedelta(minutes=30))
     assert imported.config.agent("don-kb").globs == ("docs/**",)
     assert imported.config.agent("don-kb").words == ("knowledge",)
-    assert config.parse(configtext.render(imported.config), "x") == imported.config
+    assert reading.parse(writing.render(imported.config), "x") == imported.config
 
 
 def test_what_has_no_counterpart_is_told() -> None:
-    imported = flowimport.from_flow(FIXTURE.read_text(encoding="utf-8"), FIXTURE.name)
+    imported = flow.from_flow(FIXTURE.read_text(encoding="utf-8"), FIXTURE.name)
     assert imported.notes == (
         "swarm.topology ('hierarchical') is left out: agents write to each other directly",
         "swarm.max_agents ('13') is left out: there is no limit",
@@ -44,7 +44,7 @@ def test_what_has_no_counterpart_is_told() -> None:
 
 
 def test_names_are_made_valid_and_distinct() -> None:
-    imported = flowimport.from_flow(
+    imported = flow.from_flow(
         "queen: {name: PM Architect}\nworkers:\n- name: Back_End\n- name: back-end\n- name: all\n  model: opus\n", "f"
     )
     assert imported.config.names == ("pm-architect", "back-end", "back-end-2", "all-agent")
@@ -59,34 +59,34 @@ def test_names_are_made_valid_and_distinct() -> None:
 
 
 def test_queen_and_workers_may_stand_inside_the_swarm() -> None:
-    imported = flowimport.from_flow("swarm:\n  queen: {name: boss}\n  workers: [{name: a, domain: x}]\n", "f")
+    imported = flow.from_flow("swarm:\n  queen: {name: boss}\n  workers: [{name: a, domain: x}]\n", "f")
     assert imported.config.agents == (Agent(name="boss"), Agent(name="a", domain=("x",)))
     assert imported.notes == ()
 
 
 def test_bare_names_will_do() -> None:
-    imported = flowimport.from_flow("queen: boss\nworkers: [a, b]\n", "f")
+    imported = flow.from_flow("queen: boss\nworkers: [a, b]\n", "f")
     assert imported.config.names == ("boss", "a", "b")
     assert imported.config.coordinator == "boss"
 
 
 def test_two_swarms_in_one_file_are_not_mixed_in_silence() -> None:
-    imported = flowimport.from_flow("workers: [a]\nswarm: {workers: [b]}\n", "f")
+    imported = flow.from_flow("workers: [a]\nswarm: {workers: [b]}\n", "f")
     assert imported.config.names == ("a",)
     assert imported.notes == ("swarm.workers is left out",)
 
 
 def test_thousands_of_one_name_take_no_time() -> None:
-    imported = flowimport.from_flow(f"workers: [{'a,' * 30_000}]", "f")
+    imported = flow.from_flow(f"workers: [{'a,' * 30_000}]", "f")
     assert imported.config.names[-1] == "a-30000"
 
 
 def test_without_a_queen_the_owner_coordinates() -> None:
-    assert flowimport.from_flow("workers: [{name: a}]", "f").config.coordinator == "owner"
+    assert flow.from_flow("workers: [{name: a}]", "f").config.coordinator == "owner"
 
 
 def test_a_long_timeout_raises_the_limit() -> None:
-    imported = flowimport.from_flow("workers: [{name: a}]\nfile_locking: {timeout: 12h}\n", "f")
+    imported = flow.from_flow("workers: [{name: a}]\nfile_locking: {timeout: 12h}\n", "f")
     assert imported.config.leases == Leases(ttl=timedelta(hours=12), max=timedelta(hours=12))
     assert imported.notes == ("leases.max is as long as the timeout, more than the usual 8h",)
 
@@ -123,9 +123,9 @@ scraps = st.sampled_from(WORDS + MARKS)
 @given(st.text(max_size=200) | st.lists(scraps, max_size=30).map("".join))
 def test_any_text_is_imported_or_refused(text: str) -> None:
     try:
-        imported = flowimport.from_flow(text, "x")
+        imported = flow.from_flow(text, "x")
     except ConfigError as error:
         assert error.message.startswith("x:")
     else:
-        assert config.parse(configtext.render(imported.config), "x") == imported.config
+        assert reading.parse(writing.render(imported.config), "x") == imported.config
         assert all(note.isprintable() for note in imported.notes)
