@@ -5,7 +5,7 @@ after any subcommand; the innermost one wins.
 """
 
 import difflib
-import json
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import coord
-from coord.faces import page, render, report, wire
+from coord.faces import jsontext, page, render, report, wire
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Usage
 from coord.service.command import Command, Param
@@ -260,7 +260,7 @@ def _metavar(param: Param) -> str:
 def show(result: object, given: Given) -> None:
     """Print a result: JSON where asked for, else a page for people."""
     if given.as_json:
-        click.echo(json.dumps(to_plain(result), ensure_ascii=False, indent=2))
+        click.echo(jsontext.dumps(to_plain(result), indent=2))
     else:
         page.write(render.blocks(result), sys.stdout)
 
@@ -271,6 +271,10 @@ def run(tree: click.Group, argv: Sequence[str], *, trace: Callable[[], None] | N
     No traceback is shown; a fault of coord's own calls TRACE where one is given.
     """
     given = Given()
+    for stream in (sys.stdout, sys.stderr):
+        # A word that the stream's encoding lacks must not end a command that has done its work.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = tree.main(list(argv), prog_name="coord", standalone_mode=False, obj=given)
         sys.stdout.flush()

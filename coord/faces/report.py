@@ -1,8 +1,8 @@
 """CoordError to exit status, text and JSON: the one place where failures become what a caller sees."""
 
-import json
 from dataclasses import dataclass
 
+from coord.faces import jsontext
 from coord.model.errors import CoordError
 from coord.model.untrusted import clean_text
 
@@ -30,7 +30,7 @@ def failure(error: CoordError) -> Failure:
         "retryable": error.retryable,
         "facts": {name: _plain(value) for name, value in error.facts.items()},
     }
-    return Failure(error.exit_status, clean_text(text), json.dumps({"error": plain}, ensure_ascii=False, default=str))
+    return Failure(error.exit_status, clean_text(text), jsontext.dumps({"error": plain}))
 
 
 def from_os(error: OSError) -> CoordError:

@@ -147,6 +147,34 @@ def test_untrusted_text_cannot_drive_the_terminal(repo: Path) -> None:
     assert not set(done.stdout) & set("\x1b\x07\u202e")
 
 
+def test_json_cannot_drive_the_terminal_and_loses_nothing(repo: Path) -> None:
+    hostile = "\x1b[31mred\x9b2J\x7f\u202e\u200b\u2028\U000e0041 é"
+    coord(repo, "mail", "send", "frontend", "-", "--as", "backend", stdin=hostile)
+    done = coord(repo, "mail", "list", "--as", "frontend", "--json")
+    assert all(character.isprintable() or character == "\n" for character in done.stdout)
+    assert json.loads(done.stdout)["items"][0]["message"]["body"].strip() == hostile
+    assert "é" in done.stdout
+
+
+@pytest.mark.parametrize("words", [("mail", "read"), ("mail", "read", "--json"), ("log",), ("status",)])
+def test_words_that_the_stream_cannot_show_do_not_end_a_command(repo: Path, words: tuple[str, ...]) -> None:
+    coord(repo, "mail", "send", "frontend", "señal ☃ 𝄞", "--as", "backend")
+    done = coord(repo, *words, "--as", "frontend", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    if "--json" in words:
+        assert json.loads(done.stdout)["items"][0]["message"]["subject"] == "señal ☃ 𝄞"
+
+
+def test_a_reader_that_goes_away_early_is_no_failure(repo: Path) -> None:
+    reading, writing = os.pipe()
+    with subprocess.Popen([*RUN, "status"], cwd=repo, stdout=writing, stderr=subprocess.PIPE) as process:
+        os.close(writing)
+        os.close(reading)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 0
+
+
 def test_a_terminal_gets_colour_a_pipe_does_not_and_no_color_is_honoured(repo: Path) -> None:
     assert "\x1b[" not in coord(repo, "status").stdout
     assert "\x1b[" in _on_terminal(repo, "status")
