@@ -98,9 +98,7 @@ def blobs(git: Git, shas: Iterable[str]) -> Iterator[bytes]:
         for sha in wanted:
             words = out.readline().split()
             if len(words) != 3:
-                raise Corrupt(
-                    f"the object {sha} is missing from {git.cwd}", hint="another clone may have it"
-                )
+                raise Corrupt(f"the object {sha} is missing from {git.cwd}", hint="another clone may have it")
             yield out.read(int(words[2]))
             out.read(1)
 
