@@ -313,6 +313,27 @@ def test_waiting_that_would_close_a_circle_is_refused_with_the_circle(coord_for:
     assert os.listdir(backend.private / "waiting") == []
 
 
+def test_whoever_is_next_is_woken_by_a_release_a_break_and_a_waiter_who_leaves(coord_for: Open) -> None:
+    backend, frontend, owner = coord_for("backend"), coord_for("frontend"), coord_for("owner")
+    first, second = waiting(backend, "backend", "docs"), waiting(frontend, "frontend", "docs/x.md")
+    with frontend.bells.listen(leasebook.bell("frontend")) as bell:
+        taken(owner, "docs/x.md")
+        with leasebook.ticket(frontend, second) as enqueue:
+            enqueue()
+            locks.release(owner)
+            assert bell.wait(5)
+        for name in ("security", "pm-architect"):
+            taken(coord_for(name), "docs", shared=True)
+        with leasebook.ticket(frontend, second) as enqueue:
+            enqueue()
+            bell.drain()
+            locks.break_(owner, "docs", reason="x")
+            assert bell.wait(5)
+            with leasebook.ticket(backend, first) as before:
+                before()
+            assert bell.wait(5)
+
+
 # ---- what a path means where one stands ----
 
 
