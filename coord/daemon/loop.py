@@ -21,6 +21,7 @@ from coord.stores.bell import Bell
 _SPACING = 0.01
 _ROUNDS = 8
 _REST = 0.11
+_LONGEST_PAUSE = 60.0
 
 
 @dataclass
@@ -32,34 +33,58 @@ class Loop:
     performer: Performer
     committed: Callable[[], None]
     _closely: bool = False
+    _full_at: float = 0.0
+    _look_at: float = 0.0
+    _looked_at: float = 0.0
+    _spacing: float = _SPACING
 
-    def look_closely(self) -> None:
-        """Ask for a full look soon: a hand changed something. May be called from another thread."""
+    def moved(self, key: str) -> None:
+        """Take note that a hand moved a file to KEY, and look fully soon. May be called from another thread."""
+        self.observer.placed.add(key)
         self._closely = True
 
     def run(self, bell: Bell, stopped: Callable[[], bool], until: float | None = None) -> None:
-        """Go on until STOPPED says so, or until the monotonic second UNTIL."""
+        """Go on until STOPPED says so, or until the monotonic second UNTIL.
+
+        What fails as a whole (a full disk, a repository that cannot be read) is named, and tried again later.
+        """
         monotonic = self.coord.clock.monotonic
-        interval = self.coord.config.watch.scan_every.total_seconds()
-        full_at = look_at = monotonic()
-        spacing = _SPACING
+        self._full_at = self._look_at = monotonic()
+        failures = 0
         while not stopped() and (until is None or monotonic() < until):
-            self._settle()
-            now = monotonic()
-            if now >= look_at:
-                full = now >= full_at or self._closely
-                self._closely = False
-                if full:
-                    self._reload()
-                unfinished = self.cycle(Hint("timer" if full else "change"), full=full)
-                self._settle()
-                began, now = now, monotonic()
-                spacing = max(_SPACING, now - began)
-                full_at = now + interval if full else full_at
-                look_at = now + _REST if unfinished else full_at
-            if bell.wait(max(0.0, min(look_at, full_at, until or full_at) - monotonic())):
+            try:
+                self._step()
+                failures = 0
+            except (CoordError, OSError) as fault:
+                failures += 1
+                self.performer.say(f"failed ({failures}): {fault}; trying again")
+                self._look_at = self._full_at = monotonic() + min(2.0 ** (failures - 1), _LONGEST_PAUSE)
+            wake_at = min(self._look_at, self._full_at, until or self._full_at)
+            while not stopped() and bell.wait(max(0.0, wake_at - monotonic())):
                 bell.drain()
-                look_at = min(look_at, now + spacing)
+                if not failures:
+                    self._look_at = min(self._look_at, self._looked_at + self._spacing)
+                    break
+
+    def _step(self) -> None:
+        """Commit what waits; look, if it is time to."""
+        monotonic = self.coord.clock.monotonic
+        self._settle()
+        now = monotonic()
+        if now < self._look_at:
+            return
+        full = now >= self._full_at or self._closely
+        self._closely = False
+        if full:
+            self._reload()
+            self.coord.store.sweep()
+        unfinished = self.cycle(Hint("timer" if full else "change"), full=full)
+        self._settle()
+        self._looked_at = monotonic()
+        self._spacing = max(_SPACING, self._looked_at - now)
+        if full:
+            self._full_at = self._looked_at + self.coord.config.watch.scan_every.total_seconds()
+        self._look_at = self._looked_at + _REST if unfinished else self._full_at
 
     def cycle(self, hint: Hint, *, full: bool) -> bool:
         """Look, decide and act until nothing is left to do; True where something is not ripe yet."""

@@ -79,7 +79,7 @@ class Observer:
 
     def __init__(self, coord: Coord) -> None:
         self.coord = coord
-        self.closed: set[str] = set()
+        self.placed: set[str] = set()
         self._cache = _Cache()
         self._looks = verify.Looks(coord)
         self._steadiness = Steadiness(coord.config.watch.scan_every)
@@ -121,8 +121,8 @@ class Observer:
     def _dropped(self) -> Iterator[Dropped]:
         found = adopt.waiting(self.coord)
         for one in found:
-            yield Dropped(one.key, one.rested or one.key in self.closed)
-        self.closed &= {one.key for one in found}
+            yield Dropped(one.key, one.rested or one.key in self.placed)
+        self.placed &= {one.key for one in found}
 
     def _messages(self) -> Iterator[Waiting]:
         coord = self.coord

@@ -41,9 +41,7 @@ def watch(coord: Coord, *, seconds: float | None = None, say: Callable[[str], No
         performer = Performer(coord, observer, say)
         loop = Loop(coord, observer, performer, narrator.tell)
         say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
-        with sources.watching(
-            coord.home, closed=observer.closed.add, moved=loop.look_closely, ring=lambda: _ring(coord)
-        ):
+        with sources.watching(coord.home, moved=loop.moved, ring=lambda: _ring(coord)):
             try:
                 until = coord.clock.monotonic() + seconds if seconds is not None else None
                 loop.run(bell, stopped, until)
@@ -66,6 +64,8 @@ def once(coord: Coord, *, say: Callable[[str], None]) -> None:
         performer = Performer(coord, observer, say)
         loop = Loop(coord, observer, performer, narrator.tell)
         try:
+            coord.committer.settle()  # who was told of what is read from the ledger
+            coord.store.sweep()
             while loop.cycle(Hint("once"), full=True):
                 time.sleep(0.05)
         finally:

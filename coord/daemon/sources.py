@@ -9,6 +9,7 @@ import watchdog.events
 import watchdog.observers
 
 from coord.model import keys
+from coord.stores import claim
 
 # Opening, reading and (where a close is reported) every single write are noise.
 _WANTED = [
@@ -33,43 +34,37 @@ class Handler(watchdog.events.FileSystemEventHandler):
     def __init__(
         self,
         home: Path,
-        closed: Callable[[str], None],
-        moved: Callable[[], None],
+        moved: Callable[[str], None],
         ring: Callable[[], None],
         *,
         tells_closing: bool = _TELLS_CLOSING,
     ) -> None:
         self.tells_closing = tells_closing
         self.home = f"{home}/"
-        self.closed = closed
         self.moved = moved
         self.ring = ring
 
     def on_any_event(self, event: watchdog.events.FileSystemEvent) -> None:
-        """Wake the loop, and tell it of files whose writer is done with them."""
-        if isinstance(event, watchdog.events.FileClosedEvent):
-            self.closed(str(event.src_path).removeprefix(self.home))
-        elif isinstance(event, watchdog.events.FileMovedEvent):
-            # A file moved into place is whole: that is how careful writers write. Moving is
-            # also how hands acknowledge.
-            self.closed(str(event.dest_path).removeprefix(self.home))
-            self.moved()
+        """Wake the loop, and tell it of files that were moved into place."""
+        if isinstance(event, watchdog.events.FileMovedEvent):
+            key = str(event.dest_path).removeprefix(self.home)
+            if claim.is_claimed(key):
+                return  # coord's own doing
+            self.moved(key)
         elif isinstance(event, watchdog.events.FileModifiedEvent) and self.tells_closing:
             return  # the close follows
         self.ring()
 
 
 @contextmanager
-def watching(
-    home: Path, *, closed: Callable[[str], None], moved: Callable[[], None], ring: Callable[[], None]
-) -> Iterator[None]:
+def watching(home: Path, *, moved: Callable[[str], None], ring: Callable[[], None]) -> Iterator[None]:
     """Watch the three folders of HOME.
 
-    CLOSED gets the key of each file that became whole, MOVED is told when one was moved within
-    the folders (coord itself moves none there, so it was a hand), RING wakes the loop.
+    MOVED gets the key of each file that a hand moved into or within them (it is whole: that is how
+    careful writers write; and how hands acknowledge), RING wakes the loop.
     """
     observer = watchdog.observers.Observer()
-    handler = Handler(home, closed, moved, ring)
+    handler = Handler(home, moved, ring)
     for folder in keys.FOLDERS:
         observer.schedule(handler, str(home / folder), recursive=True, event_filter=_WANTED)
     observer.start()

@@ -8,8 +8,8 @@ yields the same message, not a second one.
 
 import hashlib
 import os
-import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from coord.model.untrusted import clean_line
 from coord.service import delivery
 from coord.service.coord import Coord
 from coord.service.delivery import Route
+from coord.stores import claim
 
 GUARD = "adopt"
 SETTLE_AFTER = timedelta(milliseconds=100)
@@ -46,24 +47,28 @@ def waiting(coord: Coord, names: Iterable[str] | None = None) -> tuple[Found, ..
     of a second ago has not rested.
     """
     inbox = coord.home / "inbox"
-    folders = [inbox / name for name in names] if names is not None else _folders(inbox)
-    found = []
-    for folder in folders:
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
-            continue
-        for entry in entries:
-            name = entry.name
-            if name == "read" or name.startswith(_UNFINISHED) or name.endswith(_UNFINISHED_ENDINGS):
-                continue
-            if keys.id_in(name) is not None or not entry.is_file(follow_symlinks=False):
-                continue
-            age = datetime.now(UTC).timestamp() - entry.stat(follow_symlinks=False).st_mtime
-            rested = not 0 <= age < SETTLE_AFTER.total_seconds()
-            found.append(Found(f"inbox/{folder.name}/{name}", folder.name, rested))
+    boxes = [inbox / name for name in names] if names is not None else _folders(inbox)
+    found = [one for box in boxes for one in _written_by_hand(box)]
     tracked = _tracked(coord) if found else frozenset()
     return tuple(one for one in found if one.key not in tracked)
+
+
+def _written_by_hand(box: Path) -> Iterator[Found]:
+    if box.is_symlink():
+        return
+    try:
+        entries = sorted(os.scandir(box), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        name = entry.name
+        if name == "read" or name.startswith(_UNFINISHED) or name.endswith(_UNFINISHED_ENDINGS):
+            continue
+        if keys.id_in(name) is not None or not entry.is_file(follow_symlinks=False):
+            continue
+        with suppress(FileNotFoundError):  # taken, or thrown away, since the folder was listed
+            age = datetime.now(UTC).timestamp() - entry.stat(follow_symlinks=False).st_mtime
+            yield Found(f"inbox/{box.name}/{name}", box.name, not 0 <= age < SETTLE_AFTER.total_seconds())
 
 
 def adopt_waiting(coord: Coord, names: Iterable[str] | None = None) -> int:
@@ -83,13 +88,13 @@ def adopt(coord: Coord, key: str) -> bool:
         taken = _take(coord, key)
         if taken is None:
             return False
-        data, identifier = taken
+        key, data, identifier = taken
         mailbox = key.split("/")[1]
         if len(data) > _SIZE_LIMIT:
             set_aside(coord, key, identifier, mailbox)
             return True
         try:
-            draft = codec.draft_message(data, key)
+            draft = codec.draft_message(data, clean_line(claim.given(key)))
         except BadRecord as fault:
             bury(coord, key, data, identifier, fault.message, mailbox=mailbox)
             return True
@@ -115,21 +120,16 @@ def _tracked(coord: Coord) -> frozenset[str]:
     return frozenset(coord.git.text("ls-files", "-z", "--", "inbox").split("\0"))
 
 
-def _take(coord: Coord, key: str) -> tuple[bytes, str] | None:
-    path = coord.home / key
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+def _take(coord: Coord, key: str) -> tuple[str, bytes, str] | None:
+    """Claim the file at KEY: return its key now, what is in it and its id; None where it is gone or still written."""
+    claimed = claim.claim(coord.home, key)
+    taken = claim.read(coord.home, claimed, _SIZE_LIMIT + 1) if claimed is not None else None
+    if claimed is None or taken is None:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        data = file.read(_SIZE_LIMIT + 1)
     # Its age may lie before 1970 or after the year 10,000: any number is a file's time.
-    moment = datetime.fromtimestamp(min(max(found.st_mtime, 0), 4e9), UTC)
-    entropy = hashlib.sha256(f"{key}\0{found.st_mtime_ns}\0".encode() + data).digest()[:10]
-    return data, ids.ulid(moment, entropy)
+    moment = datetime.fromtimestamp(min(max(taken.modified / 1e9, 0), 4e9), UTC)
+    place = os.fsencode(f"{claim.given(key)}\0{taken.modified}\0")
+    return claimed, taken.data, ids.ulid(moment, hashlib.sha256(place + taken.data).digest()[:10])
 
 
 def _completed(coord: Coord, draft: Draft, mailbox: str, identifier: str) -> Message:
@@ -193,16 +193,17 @@ def bury(coord: Coord, key: str, data: bytes, identifier: str, reason: str, *, m
     """Move what cannot be delivered to the dead letters, byte for byte, and tell whoever can mend it."""
     dead = _grave(key, identifier)
     mender = _mender(coord, sender, mailbox)
+    shown = clean_line(claim.given(key))
     body = (
-        f"`{key}` could not be delivered: {clean_line(reason, 600)}\n\n"
+        f"`{shown}` could not be delivered: {clean_line(reason, 600)}\n\n"
         f"It is kept, byte for byte, as `{dead}`.\n"
         f"Mend it and put it back: edit a copy and move it to `inbox/<agent>/`, or send it with\n"
         f"`coord mail send <agent> - < {dead}`.\n"
     )
-    word = delivery.notice(coord, mender, f"undeliverable: {Path(key).name}", body, kind="alert", cause=(identifier,))
+    word = delivery.notice(coord, mender, f"undeliverable: {Path(shown).name}", body, kind="alert", cause=(identifier,))
     why = Change(f"{dead}.why.md", body.encode())
     changes = (Change(dead, data), why, Change(key, None), *delivery.copies(word, (mender,)))
-    subject = f"{sender or 'unknown'} -> {mailbox}: {Path(key).name} is undeliverable"
+    subject = f"{sender or 'unknown'} -> {mailbox}: {Path(shown).name} is undeliverable"
     coord.record(coord.event("mail.dead", subject, changes, agent=delivery.COORD, id=identifier, why=reason))
 
 
@@ -216,19 +217,21 @@ def set_aside(coord: Coord, key: str, identifier: str, mailbox: str) -> None:
     dead.parent.mkdir(parents=True, exist_ok=True)
     source.rename(dead)
     limit = f"{delivery.BODY_LIMIT:,}"
+    shown = clean_line(claim.given(key))
     body = (
-        f"`{key}` is too large for mail (a body may have {limit} bytes). It is in `{keys.DEAD}/{dead.name}`.\n\n"
+        f"`{shown}` is too large for mail (a body may have {limit} bytes). It is in `{keys.DEAD}/{dead.name}`.\n\n"
         f"Put it where it belongs and send its path: `coord mail send <agent> 'see ...' --ref path:...`.\n"
     )
     mender = _mender(coord, "", mailbox)
-    word = delivery.notice(coord, mender, f"too large: {Path(key).name}", body, kind="alert", cause=(identifier,))
-    subject = f"unknown -> {mailbox}: {Path(key).name} is too large"
+    word = delivery.notice(coord, mender, f"too large: {Path(shown).name}", body, kind="alert", cause=(identifier,))
+    subject = f"unknown -> {mailbox}: {Path(shown).name} is too large"
     coord.record(coord.event("mail.dead", subject, delivery.copies(word, (mender,)), agent=delivery.COORD))
 
 
 def _grave(key: str, identifier: str) -> str:
-    suffix = "".join(character for character in Path(key).suffix if character.isalnum() or character == ".")[:12]
-    return f"{keys.DEAD}/{identifier}-{ids.slug(Path(key).stem)}{suffix}"
+    place = Path(claim.given(key))
+    suffix = "".join(character for character in place.suffix if character.isalnum() or character == ".")[:12]
+    return f"{keys.DEAD}/{identifier}-{ids.slug(place.stem)}{suffix}"
 
 
 def _mender(coord: Coord, sender: str, mailbox: str) -> str:
@@ -239,7 +242,9 @@ def _mender(coord: Coord, sender: str, mailbox: str) -> str:
 
 def forward(coord: Coord, key: str) -> bool:
     """Deliver a message that lies, complete, in `inbox/all/` or `inbox/auto/`; False where it is gone already."""
-    with coord.store.exclusive(GUARD):
+    with coord.store.exclusive(GUARD) as guard:
+        if guard.inherited:
+            coord.committer.settle()
         stored = coord.store.get(key)
         if stored is None:
             return False

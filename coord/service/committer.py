@@ -44,7 +44,9 @@ class Committer:
         if not self.journal.size():
             return 0
         committed = 0
-        with self.store.exclusive(GUARD):
+        with self.store.exclusive(GUARD) as guard:
+            if guard.inherited:
+                self.store.sweep()
             while count := self._batch():
                 committed += count
         return committed

@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from coord.config import reading
 from coord.config.schema import Config
-from coord.git import history, repo
+from coord.git import history, ledger, repo
 from coord.git.ledger import Ledger
 from coord.git.repo import Git, Place
 from coord.index import Index
@@ -245,8 +245,8 @@ class Coord:
         return history.blob_id(data, self._algorithm)
 
     def records(self, prefix: str) -> list[str]:
-        """Return the keys of the records under a folder, in order; strangers' files are left out."""
-        return [key for key in self.store.list(prefix) if keys.is_record(key)]
+        """Return the keys of the records under a folder, in order; not strangers' files, nor what git refuses."""
+        return [key for key in self.store.list(prefix) if keys.is_record(key) and ledger.fits(key)]
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

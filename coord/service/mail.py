@@ -205,7 +205,9 @@ def ack(
 
 
 def _move(coord: Coord, name: str, item: letters.Item, kind: str) -> None:
-    with coord.store.exclusive(f"mailbox-{name}"):
+    with coord.store.exclusive(f"mailbox-{name}") as guard:
+        if guard.inherited:
+            coord.committer.settle()
         stored = coord.store.get(item.key)
         if stored is None:
             return

@@ -11,14 +11,9 @@ from coord.daemon import sources
 
 class Heard:
     def __init__(self, *, tells_closing: bool) -> None:
-        self.closed: list[str] = []
-        self.moved = self.rung = 0
-        self.handler = sources.Handler(
-            Path("/farm"), self.closed.append, self._moved, self._rung, tells_closing=tells_closing
-        )
-
-    def _moved(self) -> None:
-        self.moved += 1
+        self.moved: list[str] = []
+        self.rung = 0
+        self.handler = sources.Handler(Path("/farm"), self.moved.append, self._rung, tells_closing=tells_closing)
 
     def _rung(self) -> None:
         self.rung += 1
@@ -28,22 +23,29 @@ class Heard:
 def test_a_change_wakes_only_where_no_close_follows(tells_closing: bool, rung: int) -> None:
     heard = Heard(tells_closing=tells_closing)
     heard.handler.on_any_event(events.FileModifiedEvent("/farm/inbox/a/x.md"))
-    assert (heard.closed, heard.rung) == ([], rung)
+    assert (heard.moved, heard.rung) == ([], rung)
 
 
-def test_a_closed_file_is_whole_and_a_moved_one_too() -> None:
+def test_a_moved_file_is_whole_and_a_closed_one_may_be_opened_again() -> None:
     heard = Heard(tells_closing=True)
     heard.handler.on_any_event(events.FileClosedEvent("/farm/inbox/a/x.md"))
     heard.handler.on_any_event(events.FileMovedEvent("/farm/inbox/a/y.md", "/farm/inbox/a/read/y.md"))
-    assert heard.closed == ["inbox/a/x.md", "inbox/a/read/y.md"]
-    assert (heard.moved, heard.rung) == (1, 2)
+    assert (heard.moved, heard.rung) == (["inbox/a/read/y.md"], 2)
+
+
+def test_a_claim_of_coords_own_wakes_nobody() -> None:
+    heard = Heard(tells_closing=True)
+    heard.handler.on_any_event(events.FileMovedEvent("/farm/inbox/a/x.md", "/farm/inbox/a/x.md~0123abcd.taken"))
+    assert (heard.moved, heard.rung) == ([], 0)
 
 
 def test_real_files_are_heard(tmp_path: Path) -> None:
     for folder in ("inbox/a", "locks", "checkpoints"):
         (tmp_path / folder).mkdir(parents=True)
-    closed: list[str] = []
+    moved: list[str] = []
     rung: list[int] = []
-    with sources.watching(tmp_path, closed=closed.append, moved=lambda: None, ring=lambda: rung.append(1)):
+    with sources.watching(tmp_path, moved=moved.append, ring=lambda: rung.append(1)):
         (tmp_path / "inbox/a/x.md").write_text("hello")
-        eventually(lambda: "inbox/a/x.md" in closed and rung, what="the close")
+        eventually(lambda: rung, what="the close")
+        (tmp_path / "inbox/a/x.md").rename(tmp_path / "inbox/a/y.md")
+        eventually(lambda: "inbox/a/y.md" in moved, what="the move")

@@ -99,6 +99,11 @@ def test_removing_what_is_not_there_is_no_error(top: Path) -> None:
     assert history.tree(Git(top), tip) == {}
 
 
+def test_removing_what_git_could_never_hold_is_no_error(top: Path) -> None:
+    tip = Ledger(Git(top)).append([event(Change("inbox/a/git~1", None))], parent=None, now=NOW)
+    assert sh(top, "ls-tree", "-r", tip) == ""
+
+
 def test_the_wrong_parent_is_refused_and_nothing_changes(top: Path) -> None:
     book = Ledger(Git(top))
     one = book.append([event()], parent=None, now=NOW)

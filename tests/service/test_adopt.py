@@ -1,13 +1,20 @@
 """Messages written by hand."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from support import git
+import pytest
+from support import eventually, git
 
-from coord.service import adopt, mail
+from coord.model import keys
+from coord.model.records import Event, Process
+from coord.service import adopt, mail, verify
+from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.stores import claim
 
 Open = Callable[..., Coord]
 
@@ -112,3 +119,96 @@ def test_a_message_larger_than_mail_is_kept_whole(repo: Path, coord_for: Open) -
     adopt.adopt_waiting(coord_for("owner"))
     (dead,) = [path for path in (repo / "inbox/.dead").iterdir() if not path.name.endswith(".why.md")]
     assert dead.stat().st_size == 3 << 20
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.md", b"git~1", b"a\nb.md", b"-rf", b"x" * 255, "ноты 🎶.md".encode(), b"a~b"]
+)
+@pytest.mark.parametrize("body", [b"hello\n", b"---\nto: [x\n---\n\xff\x00"])
+def test_no_name_harms_anybody(repo: Path, coord_for: Open, name: bytes, body: bytes) -> None:
+    drop(repo, "inbox/frontend/" + os.fsdecode(name), body)
+    coord = coord_for("frontend")
+    adopt.adopt_waiting(coord)
+    coord.settle()
+    (item,) = mail.list_(coord).items
+    assert item.message.body == "hello\n" or "could not be delivered" in item.message.body
+    assert verify.verify(coord).ok
+    assert sorted(path.name for path in (repo / "inbox/frontend").iterdir()) == sorted(["read", Path(item.key).name])
+
+
+@pytest.mark.parametrize("folder", [b"caf\xe9", b"git~1", b"a\nb", b"-rf"])
+def test_a_file_in_a_folder_of_a_strange_name_goes_to_the_dead_letters(
+    repo: Path, coord_for: Open, folder: bytes
+) -> None:
+    drop(repo, os.fsdecode(b"inbox/" + folder + b"/x.md"), "hello\n")
+    coord = coord_for("owner")
+    message = mail.send(coord, ("frontend",), Prose("hello")).message
+    place = keys.message(os.fsdecode(folder), message)
+    record = drop(repo, place, (repo / keys.message("frontend", message)).read_bytes())
+    adopt.adopt_waiting(coord)
+    coord.settle()
+    assert len([path for path in (repo / "inbox/.dead").iterdir() if path.read_text() == "hello\n"]) == 1
+    assert verify.verify(coord, commit=True).ok
+    assert record.exists()
+
+
+def test_what_is_still_open_for_writing_is_not_taken_half(repo: Path, coord_for: Open) -> None:
+    coord = coord_for("frontend")
+    path = drop(repo, "inbox/frontend/slow.md", "first half")
+    with path.open("a") as writer:
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        adopt.adopt_waiting(coord)
+        assert mail.list_(coord).unread == 0
+        writer.write(", second half")
+    eventually(lambda: mail.list_(coord).unread, what="taking it")
+    assert mail.list_(coord).items[0].message.body == "first half, second half"
+
+
+def test_what_is_written_to_the_same_name_meanwhile_is_another_message(
+    repo: Path, coord_for: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coord = coord_for("frontend")
+    drop(repo, "inbox/frontend/a.md", "first\n")
+    append = coord.journal.append
+
+    def interrupted(event: Event, process: Process) -> None:
+        drop(repo, "inbox/frontend/a.md", "second\n")
+        append(event, process)
+
+    monkeypatch.setattr(coord.journal, "append", interrupted)
+    adopt.adopt_waiting(coord)
+    monkeypatch.undo()
+    assert sorted(item.message.body for item in mail.list_(coord).items) == ["first\n", "second\n"]
+
+
+def test_a_claimed_file_whose_taker_died_is_taken_by_the_next(repo: Path, coord_for: Open) -> None:
+    drop(repo, "inbox/frontend/a.md", "hello\n")
+    key = claim.claim(repo, "inbox/frontend/a.md")
+    assert key is not None and not (repo / "inbox/frontend/a.md").exists()
+    coord = coord_for("frontend")
+    assert [item.message.body for item in mail.list_(coord).items] == ["hello\n"]
+    assert not (repo / key).exists()
+
+
+def test_a_mailbox_that_is_a_link_is_left_alone(repo: Path, coord_for: Open, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x.md").write_text("not mail")
+    os.utime(outside / "x.md", (1, 1))
+    (repo / "inbox/frontend/read").rmdir()
+    (repo / "inbox/frontend").rmdir()
+    (repo / "inbox/frontend").symlink_to(outside)
+    adopt.adopt_waiting(coord_for("owner"), ("frontend",))
+    assert [path.name for path in outside.iterdir()] == ["x.md"]
+
+
+def test_several_at_once_take_each_file_once(repo: Path, coord_for: Open) -> None:
+    for number in range(60):
+        drop(repo, f"inbox/frontend/{number}.md", f"{number}\n")
+    takers = [
+        subprocess.Popen([sys.executable, "-m", "coord", "--repo", str(repo), "--as", "frontend", "mail", "list"])
+        for _ in range(4)
+    ]
+    assert [taker.wait(60) for taker in takers] == [0] * 4
+    coord = coord_for("frontend")
+    assert sorted(int(item.message.body) for item in mail.list_(coord).items) == list(range(60))
