@@ -57,6 +57,12 @@ class Book:
     held: tuple[Lock, ...]
     queue: tuple[Ask, ...]
 
+    @property
+    def live(self) -> tuple[Lock, ...]:
+        """The leases that stand now: not past their time, and not of a process proven dead."""
+        found = leases.live(self.held, self.coord.now())
+        return tuple(lock for lock in found if not holder_is_dead(lock))
+
     @classmethod
     def read(cls, coord: Coord) -> "Book":
         """Read the book without the guard: for looking only."""
@@ -71,7 +77,7 @@ class Book:
         return leases.circle(self.held, self.queue, ask, self.coord.form, self.coord.now())
 
     def grant(self, ask: Ask, *, ttl: timedelta, note: str, process: Process | None) -> tuple[Lock, ...]:
-        """Grant ASK and record it in one event, with the expired leases it replaces.
+        """Grant ASK and record it in one event, after one for each expired lease it replaces.
 
         Raises:
             LeaseHeld: something stands in the way.
@@ -85,13 +91,11 @@ class Book:
         )
         top = max((last, *(lock.token for lock in granted.locks)))
         self._keep_token(top)
-        gone = [*granted.replaced, *granted.expired]
+        for lock in granted.expired:
+            self.free(lock, "lease.expired", f"it expired at {times.format_time(lock.expires_at)}")
         new_keys = {keys.lock(lock) for lock in granted.locks}
-        changes = [Change(keys.lock(lock), None) for lock in gone if keys.lock(lock) not in new_keys]
+        changes = [Change(keys.lock(lock), None) for lock in granted.replaced if keys.lock(lock) not in new_keys]
         changes += [Change(keys.lock(lock), codec.encode(lock)) for lock in granted.locks]
-        changes += [
-            change for lock in granted.expired for change in self._tell(lock, "it expired, and others asked for it")
-        ]
         coord.record(
             coord.event(
                 "lease.granted",
@@ -128,7 +132,9 @@ class Book:
             return ()
         changes = [Change(keys.lock(lock), None) for lock in gone]
         named = ", ".join(lock.scope for lock in gone)
-        coord.record(coord.event("lease.released", f"{holder}: {named}", changes, agent=holder, token=_tokens(gone)))
+        coord.record(
+            coord.event("lease.released", f"{holder}: {named} released", changes, agent=holder, token=_tokens(gone))
+        )
         self._without(gone).wake()
         return gone
 
@@ -146,9 +152,8 @@ class Book:
     def free(self, lock: Lock, kind: str, why: str, *, agent: str = delivery.COORD) -> "Book":
         """Remove one lease, tell its holder why, wake the next in line, and return the book without it."""
         changes = [Change(keys.lock(lock), None), *self._tell(lock, why)]
-        self.coord.record(
-            self.coord.event(kind, f"{lock.holder}: {lock.scope}", changes, agent=agent, token=lock.token, why=why)
-        )
+        subject = f"{lock.holder}: {lock.scope} {kind.rpartition('.')[2]}"
+        self.coord.record(self.coord.event(kind, subject, changes, agent=agent, token=lock.token, why=why))
         left = self._without((lock,))
         left.wake()
         return left
@@ -166,7 +171,7 @@ class Book:
         after = f"\n{follower.holder} is next in line.\n" if follower else "\n"
         body = (
             f"Your lease on `{lock.scope}` (token {lock.token}) is gone: {why}.\n{after}"
-            f"Work done under it is refused where tokens are checked. To go on, ask again:\n"
+            f"Others may write there now. To go on, ask again:\n"
             f"`coord lock acquire '{lock.scope}'`\n"
         )
         word = delivery.notice(self.coord, lock.holder, f"lease gone: {lock.scope}", body, kind="alert")
@@ -231,7 +236,7 @@ def _held(coord: Coord) -> tuple[Lock, ...]:
             # A lease that cannot be read may be anybody's: to go on as if it were free would
             # let two write. Say so and how to mend it.
             raise BadRecord(
-                fault.message, hint=f"mend or delete {key}; the ledger has it as it was: `coord doctor`"
+                fault.message, hint=f"mend or delete {key}; the ledger has it as it was: git show coord/ledger:{key}"
             ) from None
     return tuple(found)
 

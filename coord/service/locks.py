@@ -64,8 +64,8 @@ def acquire(
     """Take a lease on paths or globs, or be refused; several are taken together or not at all.
 
     Overlapping scopes conflict, glob against glob included. Taking what you hold already
-    extends it and keeps its token. A lease is advisory for a raw editor; hooks, the commit
-    guard and the merge queue enforce it by its fencing token.
+    extends it and keeps its token. A lease is advisory: it stops whoever asks, not an
+    editor that does not.
 
     Raises:
         LeaseHeld: somebody else holds, or waits for, an overlapping scope and WAIT is 0.
@@ -110,7 +110,8 @@ def _queue(coord: Coord, ask: Ask, wait: timedelta, *, ttl: timedelta, note: str
                 enqueue()
             left = deadline - coord.clock.monotonic()
             if left <= 0:
-                raise TimedOut(f"waited {wait} in vain: {leases.describe(blockers)}", hint=leases.ways_out(blockers))
+                waited = times.format_duration(wait)
+                raise TimedOut(f"waited {waited} in vain: {leases.describe(blockers)}", hint=leases.ways_out(blockers))
             bell.wait(min(left, _POLL, _until_expiry(blockers, coord.now())))
 
 
@@ -171,7 +172,7 @@ def list_(
     """List the leases that are live now, and who waits for which."""
     book = Book.read(coord)
     wanted = coord.known(holder) if holder else ""
-    locks = tuple(lock for lock in leases.live(book.held, coord.now()) if wanted in ("", lock.holder))
+    locks = tuple(lock for lock in book.live if wanted in ("", lock.holder))
     return Leases(locks, tuple(ask for ask in book.queue if wanted in ("", ask.holder)))
 
 
@@ -179,7 +180,7 @@ def list_(
 def check(coord: Coord, paths: Annotated[tuple[str, ...], "paths to ask about"]) -> Check:
     """Tell who may write each path: free, yours, or whose and until when."""
     agent = coord.whoever()
-    held = leases.live(Book.read(coord).held, coord.now())
+    held = Book.read(coord).live
     verdicts = []
     for text in paths:
         wanted = coord.scope(text)
