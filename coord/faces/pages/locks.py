@@ -4,16 +4,12 @@ from datetime import timedelta
 from functools import singledispatch
 
 from coord.faces.page import Block, Line, Style, Table
-from coord.faces.pages.words import now
+from coord.faces.pages.words import now, unknown
 from coord.model import leases, times
 from coord.model.records import Lock
 from coord.service import locks
 
-
-@singledispatch
-def blocks(result: object) -> list[Block]:
-    """Return what a person reads of a result."""
-    raise TypeError(f"no page for {type(result).__name__}")
+blocks = singledispatch(unknown)
 
 
 @blocks.register

@@ -3,18 +3,13 @@
 from functools import singledispatch
 
 from coord.faces.page import Block, Body, Line, Style, Table
-from coord.faces.pages.words import now, short
+from coord.faces.pages.words import now, short, unknown
 from coord.model import times
 from coord.model.records import Message
 from coord.service import letters, mail
 
 _PRIORITY: dict[str, Style] = {"urgent": "red", "high": "yellow", "low": "dim"}
-
-
-@singledispatch
-def blocks(result: object) -> list[Block]:
-    """Return what a person reads of a result."""
-    raise TypeError(f"no page for {type(result).__name__}")
+blocks = singledispatch(unknown)
 
 
 @blocks.register

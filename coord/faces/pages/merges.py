@@ -3,16 +3,12 @@
 from functools import singledispatch
 
 from coord.faces.page import Block, Body, Line, Table
-from coord.faces.pages.words import now, short
+from coord.faces.pages.words import now, short, unknown
 from coord.model import times
 from coord.model.records import MergeRequest
 from coord.service import merges
 
-
-@singledispatch
-def blocks(result: object) -> list[Block]:
-    """Return what a person reads of a result."""
-    raise TypeError(f"no page for {type(result).__name__}")
+blocks = singledispatch(unknown)
 
 
 @blocks.register

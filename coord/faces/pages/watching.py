@@ -3,15 +3,11 @@
 from functools import singledispatch
 
 from coord.faces.page import Block, Line
-from coord.faces.pages.words import now
+from coord.faces.pages.words import now, unknown
 from coord.model import times
 from coord.service import watching
 
-
-@singledispatch
-def blocks(result: object) -> list[Block]:
-    """Return what a person reads of a result."""
-    raise TypeError(f"no page for {type(result).__name__}")
+blocks = singledispatch(unknown)
 
 
 @blocks.register

@@ -1,6 +1,8 @@
-"""What all pages share: the moment that ages are counted from, and how ids are shortened."""
+"""What all pages share: the moment that ages are counted from, how ids are shortened, and the refusal of a stranger."""
 
 from datetime import UTC, datetime
+
+from coord.faces.page import Block
 
 
 def now() -> datetime:
@@ -11,3 +13,8 @@ def now() -> datetime:
 def short(identifier: str) -> str:
     """Return the part of an id that people type: its end, which tells ids of one moment apart."""
     return identifier[-8:]
+
+
+def unknown(result: object) -> list[Block]:
+    """Refuse a result; each noun registers over this what a person reads of its own."""
+    raise TypeError(f"no page for {type(result).__name__}")

@@ -3,13 +3,10 @@
 from functools import singledispatch
 
 from coord.faces.page import Block, Line, Table
+from coord.faces.pages.words import unknown
 from coord.service import worktrees
 
-
-@singledispatch
-def blocks(result: object) -> list[Block]:
-    """Return what a person reads of a result."""
-    raise TypeError(f"no page for {type(result).__name__}")
+blocks = singledispatch(unknown)
 
 
 @blocks.register
