@@ -53,17 +53,13 @@ Block = Line | Body | Table
 def write(blocks: Sequence[Block], out: TextIO) -> None:
     """Write blocks to OUT, drawn where it is a terminal that wants colour."""
     if out.isatty() and os.environ.get("TERM") != "dumb":
-        _draw(blocks, rich.console.Console(file=out, highlight=False, soft_wrap=False))
+        draw(blocks, rich.console.Console(file=out, highlight=False, soft_wrap=False))
     else:
         out.writelines(_plain(block) for block in blocks)
 
 
 def draw(blocks: Sequence[Block], console: "rich.console.Console") -> None:
-    """Draw blocks on a console, as `write` does on a terminal; for pictures."""
-    _draw(blocks, console)
-
-
-def _draw(blocks: Sequence[Block], console: "rich.console.Console") -> None:
+    """Draw blocks on a console, as `write` does on a terminal."""
     for block in blocks:
         match block:
             case Line(text, style):

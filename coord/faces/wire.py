@@ -40,10 +40,6 @@ def _choice(param: Param, text: str) -> str:
     return lowered
 
 
-def _split(text: str) -> str:
-    return text
-
-
 _READERS: Mapping[str, Callable[[str], object]] = {
     "text": str,
     "prose": str,
