@@ -89,7 +89,8 @@ class Ledger:
         if missing:
             _sync(self._common / "packed-refs")  # where `git pack-refs` has just moved it
 
-    def _failure(self, done: Done) -> CoordError:
+    def blocked(self) -> Refused | None:
+        """Return what stands in the way of the branch's name, where it does."""
         for blocker in Path(self.ref).parents:
             name = blocker.as_posix()
             if name.startswith("refs/heads/") and self._git.tip(name):
@@ -98,7 +99,10 @@ class Ledger:
                     f"a branch named {branch} stands in the way of the ledger's branch {self.ref}",
                     hint=f"rename it: git branch -m {branch} <new name>",
                 )
-        return self._git.failure(["fast-import"], done)
+        return None
+
+    def _failure(self, done: Done) -> CoordError:
+        return self.blocked() or self._git.failure(["fast-import"], done)
 
 
 def _stream(events: Sequence[Event], ref: str, parent: str | None, now: int) -> Iterator[bytes]:

@@ -13,15 +13,21 @@ def base(coord: Coord) -> str:
     Raises:
         Refused: home stands on no branch and none is configured.
     """
-    if coord.config.merge.into:
-        return coord.config.merge.into
-    done = coord.git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False)
-    if done.status != 0:
+    found = seen_base(coord)
+    if not found:
         raise Refused(
             f"{coord.home} is on no branch, so there is no base to merge into",
             hint="set `merge: {into: main}` in .coord.yaml",
         )
-    return done.out.decode().strip()
+    return found
+
+
+def seen_base(coord: Coord) -> str:
+    """Return the base for those who only look: "" where there is none at the moment."""
+    if coord.config.merge.into:
+        return coord.config.merge.into
+    done = coord.git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False)
+    return done.out.decode(errors="replace").strip() if done.status == 0 else ""
 
 
 def ref(branch: str) -> str:
@@ -64,8 +70,8 @@ def tip(coord: Coord, branch: str) -> str:
 
 
 def distance(coord: Coord, base_branch: str, head: str) -> tuple[int, int]:
-    """Return how many commits HEAD is ahead of the base and how many behind; (0, 0) where either is unborn."""
-    from_base = coord.git.tip(ref(base_branch))
+    """Return how many commits HEAD is ahead of the base and how many behind; (0, 0) where either is missing."""
+    from_base = coord.git.tip(ref(base_branch)) if base_branch else None
     if from_base is None or not head or set(head) == {"0"}:
         return 0, 0
     behind, ahead = coord.git.text("rev-list", "--left-right", "--count", f"{from_base}...{head}").split()

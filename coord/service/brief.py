@@ -102,7 +102,7 @@ def _changed(coord: Coord, saved: Checkpoint | None, now: Standing) -> Section:
     if now.operation:
         lines.append(f"A {now.operation} is half done here: finish or abort it first.")
     lines += _dirty(saved.dirty if saved else (), now.dirty)
-    base = standing.base(coord)
+    base = branches.seen_base(coord)
     tip = coord.git.tip(branches.ref(base)) if base else None
     if tip and now.commit and base != now.branch:
         missing = standing.commits(coord, now.commit, tip)

@@ -133,8 +133,8 @@ class Coord:
         return next((name for name in self.config.names if self.worktree_of(name) == self.place.top), None)
 
     def worktree_of(self, agent: str) -> Path:
-        """Return where AGENT's worktree is, or would be."""
-        return Path(os.path.normpath(self.home / self.config.worktrees.path.format(name=agent)))
+        """Return where AGENT's worktree is, or would be, as git names it: without links on the way."""
+        return Path(os.path.realpath(self.home / self.config.worktrees.path.format(name=agent)))
 
     def scope(self, text: str) -> str:
         """Return the canonical scope for what somebody typed where they stand.

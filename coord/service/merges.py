@@ -83,7 +83,7 @@ def request(
 @command("merge list", example="coord merge list")
 def list_(coord: Coord) -> Queue:
     """List the requests that wait, the next one first."""
-    return Queue(branches.base(coord), bool(coord.config.merge.test), tuple(one for _, one in waiting(coord)))
+    return Queue(branches.seen_base(coord), bool(coord.config.merge.test), tuple(one for _, one in waiting(coord)))
 
 
 @command("merge show", example="coord merge show 01KAJ3X5")

@@ -73,7 +73,8 @@ def init(
 
     Raises:
         Usage: START is in no repository, or both AGENTS and FROM_FILE are given.
-        Refused: the repository is bare; or has a configuration, and AGENTS or FROM_FILE is given.
+        Refused: the repository is bare; or a branch stands in the ledger's way; or it has a
+            configuration, and AGENTS or FROM_FILE is given.
         ConfigError: the configuration, or FROM_FILE, is wrong.
     """
     repo.require()
@@ -84,6 +85,8 @@ def init(
         _check_folder(place.home / folder)
     with FileStore(place.home, place.common / "coord").exclusive("init"):
         progress = _Progress()
+        if fault := ledger.Ledger(Git(place.home)).blocked():
+            raise fault
         source = _source(Git(place.home), place, progress)
         config = _config(place, agents, from_file, source, progress)
         coord = Coord(place, config, clock=clock)

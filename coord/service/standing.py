@@ -8,7 +8,7 @@ from pathlib import Path
 from coord.git import history, repo, worktree
 from coord.git.repo import Git
 from coord.model import leases
-from coord.model.errors import CoordError, Refused
+from coord.model.errors import CoordError
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
 from coord.service import branches
@@ -63,17 +63,9 @@ def _place(coord: Coord, agent: str) -> Path:
     return own if (found.common, found.top) == (coord.place.common, own) else coord.place.top
 
 
-def base(coord: Coord) -> str:
-    """Return the base branch, or "" where nothing says which that is."""
-    try:
-        return branches.base(coord)
-    except Refused:
-        return ""
-
-
 def touched(coord: Coord, now: Standing) -> tuple[str, ...]:
     """Return the files that the branch changed since it left the base branch."""
-    tip = coord.git.tip(branches.ref(base(coord)))
+    tip = coord.git.tip(branches.ref(branches.seen_base(coord)))
     if not tip or not now.commit:
         return ()
     # Without a common ancestor git refuses, and nothing can be told.

@@ -66,7 +66,7 @@ def add(
         if fresh:
             coord.record(coord.event("worktree.added", f"{name}: {branch_of(coord, name)}", agent=name))
         made.append(_tree(coord, name, notes))
-    return Trees(branches.base(coord), tuple(made))
+    return Trees(branches.seen_base(coord), tuple(made))
 
 
 @command("worktree list", example="coord worktree list")
@@ -74,7 +74,7 @@ def list_(coord: Coord) -> Trees:
     """List the agents' worktrees: how far ahead of and behind the base, and what is uncommitted."""
     present = {tree.path for tree in worktree.all_of(coord.git)}
     found = [_tree(coord, name) for name in coord.config.names if coord.worktree_of(name) in present]
-    return Trees(branches.base(coord), tuple(found))
+    return Trees(branches.seen_base(coord), tuple(found))
 
 
 @command("worktree remove", writes=True, example="coord worktree remove backend --keep")
@@ -87,7 +87,7 @@ def remove(
     """Remove an agent's worktree; its branch stays.
 
     Refuses while there is uncommitted or unmerged work, unless --keep puts all of it on a
-    ref first. Nothing is destroyed either way.
+    ref first. Either way only files that git ignores go with the folder.
 
     Raises:
         Refused: work would be lost.
@@ -101,7 +101,7 @@ def remove(
         raise Usage(f"you stand in {path}, which is to be removed", hint=f"go to {coord.home} first")
     kept = ""
     if path.is_dir():
-        unfinished = worktree.unfinished(coord.git, path, branches.base(coord))
+        unfinished = worktree.unfinished(coord.git, path, branches.seen_base(coord) or "HEAD")
         if unfinished.any and not keep:
             raise Refused(
                 f"{name}'s worktree has work that is nowhere else: {unfinished.words}",
@@ -135,5 +135,5 @@ def _tree(coord: Coord, name: str, notes: tuple[str, ...] = ()) -> Tree:
     head = listed.head if listed else ""
     if not path.is_dir():
         return Tree(name, str(path), branch, head, missing=True, notes=notes)
-    ahead, behind = branches.distance(coord, branches.base(coord), head)
+    ahead, behind = branches.distance(coord, branches.seen_base(coord), head)
     return Tree(name, str(path), branch, head, ahead, behind, worktree.dirty(path), notes=notes)

@@ -14,8 +14,9 @@ blocks = singledispatch(unknown)
 @blocks.register
 def _queue(result: merges.Queue) -> list[Block]:
     gate = "" if result.gated else " (ungated: no merge.test is configured)"
+    into = f" into {result.base}" if result.base else ""
     if not result.requests:
-        return [Line(f"nothing waits to be merged into {result.base}{gate}")]
+        return [Line(f"nothing waits to be merged{into}{gate}")]
     rows = tuple(
         (
             short(one.id),

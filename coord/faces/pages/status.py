@@ -103,7 +103,7 @@ def _leases(leases: tuple[Held, ...]) -> list[Block]:
 
 def _merges(merges: tuple[Queued, ...], base: str) -> list[Block]:
     if not merges:
-        return [Line(f"nothing waits to be merged into {base}", "dim")]
+        return [Line(f"nothing waits to be merged{f' into {base}' if base else ''}", "dim")]
     rows = tuple(
         (one.state, f"{one.branch} -> {one.into}", one.gate or "", length(one.age), one.title, one.held)
         for one in merges

@@ -17,13 +17,14 @@ def _trees(result: worktrees.Trees) -> list[Block]:
         (tree.agent, tree.branch, f"+{tree.ahead} -{tree.behind}", _dirt(tree), tree.path, "; ".join(tree.notes))
         for tree in result.trees
     )
-    return [Table(("agent", "branch", f"to {result.base}", "uncommitted", "path", ""), rows)]
+    return [Table(("agent", "branch", f"to {result.base or 'no base'}", "uncommitted", "path", ""), rows)]
 
 
 @blocks.register
 def _tree(tree: worktrees.Tree) -> list[Block]:
     kept = f"; its work is kept on {tree.kept}" if tree.kept else ""
-    return [Line(f"removed {tree.path}; the branch {tree.branch} stays{kept}", "green")]
+    branch = f"; the branch {tree.branch} stays" if tree.branch else ""
+    return [Line(f"removed {tree.path}{branch}{kept}", "green")]
 
 
 def _dirt(tree: worktrees.Tree) -> str:
