@@ -131,8 +131,6 @@ def work(farm: Farm) -> None:
     farm.git("commit", "-qm", "The farm as it is")
     setup.init(farm.home, clock=farm)
     farm.do("owner", worktrees.add, ("backend", "ux-design", "field-ops", "inventory"))
-    with Coord.open(farm.home, clock=farm) as coord:
-        run.watch(coord, seconds=0.01, say=_nobody)
     farm.later(hours=1)
     _morning(farm)
 
@@ -164,7 +162,6 @@ def _morning(farm: Farm) -> None:
     farm.do("pm-architect", mail.send, ("auto",), Prose("Are the orders of last week in the new sheet?"))
     farm.do("backend", locks.renew)
     farm.do("ux-design", locks.acquire, ("web_app/orders.html",), note="order form")
-    farm.later(seconds=30)
 
 
 def _prompt(console: rich.console.Console, words: str) -> None:
@@ -172,8 +169,16 @@ def _prompt(console: rich.console.Console, words: str) -> None:
 
 
 def _status(farm: Farm, console: rich.console.Console) -> None:
+    looks: list[status.Status] = []
     with Coord.open(farm.home, clock=farm) as coord:
-        found = status.status(coord)
+
+        def look(_line: str) -> None:
+            if not looks:  # the daemon's first line: it watches from now on
+                farm.later(seconds=30)
+                looks.append(status.status(coord))
+
+        run.watch(coord, seconds=0.01, say=look)
+    found = looks[0]
     shown = dataclasses.replace(found, home=SHOWN_HOME, daemon=dataclasses.replace(found.daemon, pid=SHOWN_PID))
     _prompt(console, "coord status")
     page.draw(render.blocks(shown), console)
