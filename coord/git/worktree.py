@@ -13,6 +13,8 @@ from coord.model.errors import NotFound, Refused, Usage
 _HEADS = "refs/heads/"
 # Without a trailing slash: a pattern that ends in one does not match a link to a folder.
 _HIDDEN = tuple(f"/{folder}".encode() for folder in keys.FOLDERS)
+# How far down `link` goes: `inbox`, or `inbox/<name>`.
+_DEEPEST = 2
 _NOT_AGENTS = (*keys.SHARED_MAILBOXES, "merges")
 # What git leaves in a worktree's own folder while something is half done (builtin/commit.c, wt-status.c).
 _OPERATIONS = {
@@ -199,6 +201,13 @@ def _one(spot: Path, target: Path) -> str:
     except OSError as error:
         return f"{spot} cannot be linked to {target}: {error.strerror}"
     return ""
+
+
+def committed_links(git: Git, tree: str) -> tuple[str, ...]:
+    """Return what TREE tracks of the links that `link` makes; checked out at home they would end the live folders."""
+    listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *keys.FOLDERS).out.split(b"\0")
+    names = (name for facts, _, name in (line.partition(b"\t") for line in listed) if facts.startswith(b"120000"))
+    return tuple(os.fsdecode(name) for name in names if name.count(b"/") < _DEEPEST)
 
 
 def remove(git: Git, path: Path, *, force: bool = False) -> None:

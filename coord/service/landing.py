@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from coord.git import checkout, gate, merge
+from coord.git import checkout, gate, merge, worktree
 from coord.git.gate import Running
 from coord.model import codec, trailers
 from coord.model.errors import Conflict, NotFound, Refused
@@ -80,6 +80,10 @@ class Landing:
             prediction = merge.predict(git, base, head)
         except (NotFound, Refused) as fault:  # a branch or a commit that is gone: trying again would not help
             return self._refuse(key, one, "failed", fault.message, fault.hint)
+        if links := set(worktree.committed_links(git, prediction.tree)) - set(worktree.committed_links(git, base)):
+            named = clean_line(" ".join(sorted(links)), 300)
+            detail = f"They lead to the live folders: `git rm --cached {named}`, commit, and request again."
+            return self._refuse(key, one, "failed", f"it has coord's own links in a commit: {named}", detail)
         if not prediction.clean:
             return self._refuse(key, one, "conflict", *self._blame(one, base, prediction.conflicts))
         obstacles = [

@@ -162,3 +162,18 @@ def test_the_test_of_a_cancelled_request_is_ended(repo: Path, coord_for: As) -> 
     drive(landing)
     assert landing.running is None
     assert git(repo, "log", "--format=%s", "-1") == "configured"
+
+
+def test_the_links_to_the_live_folders_never_land(repo: Path, coord_for: As) -> None:
+    place = work(repo, "backend", "new.txt")
+    git(place, "add", "--force", "inbox", "checkpoints")
+    git(place, "commit", "-qm", "with links")
+    merges.request(coord_for("backend"))
+    git(repo, "checkout", "-q", "--detach")
+    (repo / ".coord.yaml").write_text((repo / ".coord.yaml").read_text() + "merge: {into: main}\n")
+    coord = coord_for("owner")
+    drive(Landing(coord))
+    assert queue(coord) == []
+    assert "links" in last(coord)
+    git(repo, "switch", "-q", "main")
+    assert (repo / "inbox").is_dir() and not (repo / "inbox").is_symlink()
