@@ -211,12 +211,10 @@ def _message(message: Message, now: datetime) -> Iterator[str]:
 
 
 def _since(coord: Coord, agent: str, saved: Checkpoint | None, unread: Sequence[str]) -> Section:
-    coord.committer.settle()
-    coord.index.sync()
     branch = worktrees.branch_of(coord, agent)
     # Commits keep whole seconds; what went before in the same one lies behind the checkpoint's own event.
     since = saved.saved_at.replace(microsecond=0) if saved else None
-    entries = coord.index.entries(since=since, limit=_READ, newest_first=True)
+    entries = coord.indexed().entries(since=since, limit=_READ, newest_first=True)
     later = takewhile(lambda entry: not saved or entry.id != saved.id, entries)
     shown = {keys.id_in(key) for key in unread}
     found = [entry for entry in later if entry.id not in shown and _concerns(entry, agent, branch)]

@@ -65,9 +65,7 @@ def save(
     agent = coord.me()
     steps = tuple(step.strip() for step in next if step.strip())
     _check(summary, steps)
-    with coord.store.exclusive(f"checkpoints-{agent}") as guard:
-        if guard.inherited:
-            coord.committer.settle()
+    with coord.exclusive(f"checkpoints-{agent}"):
         made = _noted(coord, agent, summary, steps, title, task=task, session=session, touched=touched)
         old = _keys(coord, agent)[: -coord.config.checkpoints.keep + 1 or None]
         changes = [Change(keys.checkpoint(made), codec.encode(made)), *(Change(key, None) for key in old)]
@@ -211,9 +209,7 @@ def _readable(coord: Coord, found: list[str], unreadable: list[str]) -> Iterator
 
 
 def _from_ledger(coord: Coord, part: str) -> Checkpoint:
-    coord.committer.settle()
-    coord.index.sync()
-    blobs = dict(coord.index.find(part.strip().upper()))
+    blobs = dict(coord.indexed().find(part.strip().upper()))
     among = [key for key in blobs if key.startswith(f"{_FOLDER}/") and not key.startswith(f"{keys.DECISIONS}/")]
     key = named.one(among, part, "checkpoint")
     if key is None:

@@ -1,7 +1,8 @@
 """Coord: an opened repository, and who is speaking in it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -237,6 +238,20 @@ class Coord:
         if self._unsettled:
             self.committer.settle()
             self._unsettled = False
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Enter the critical section NAME, after finishing what its last holder left half done."""
+        with self.store.exclusive(name) as guard:
+            if guard.inherited:
+                self.committer.settle()
+            yield
+
+    def indexed(self) -> Index:
+        """Commit what waits, and return the index once it has read that."""
+        self.committer.settle()
+        self.index.sync()
+        return self.index
 
     def blob_id(self, data: bytes) -> str:
         """Return the name git gives to these bytes in this repository."""

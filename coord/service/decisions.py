@@ -65,9 +65,7 @@ def record(
     question, chosen = _checked(about, "question", _ABOUT_LIMIT), _checked(choice, "choice", _CHOICE_LIMIT)
     if why.strip():
         _checked(why, "why", _WHY_LIMIT)
-    with coord.store.exclusive(GUARD) as guard:
-        if guard.inherited:
-            coord.committer.settle()
+    with coord.exclusive(GUARD):
         earlier = _find(coord, supersedes)[1] if supersedes else None
         if earlier is not None and earlier.superseded_by:
             raise Refused(
@@ -126,9 +124,7 @@ def outcome(
     """
     who = coord.me()
     text = _checked(outcome, "outcome", _OUTCOME_LIMIT)
-    with coord.store.exclusive(GUARD) as guard:
-        if guard.inherited:
-            coord.committer.settle()
+    with coord.exclusive(GUARD):
         key, found = _find(coord, which)
         known = found.decision
         if known.outcome and not again:

@@ -86,9 +86,7 @@ def log(
     limit: Annotated[int, "at most this many, the newest"] = 50,
 ) -> Log:
     """Show what happened, the newest first, as `git log coord/ledger` has it."""
-    coord.committer.settle()
-    coord.index.sync()
-    found = coord.index.entries(
+    found = coord.indexed().entries(
         agent=agent.strip().lower() or None,
         kind=kind.strip().lower() or None,
         since=_moment(coord, since) if since else None,

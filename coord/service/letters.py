@@ -44,9 +44,7 @@ def find(coord: Coord, part: str) -> Shown:
             tuple(item.mailbox for item in live if item.unread),
             tuple(item.mailbox for item in live if not item.unread),
         )
-    coord.committer.settle()
-    coord.index.sync()
-    found = coord.index.find_message(part.strip().upper())
+    found = coord.indexed().find_message(part.strip().upper())
     if not found:
         raise NotFound(
             f"no message has the id {part!r}", hint="see `coord mail list --read` and `coord log --kind mail`"

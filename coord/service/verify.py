@@ -219,11 +219,8 @@ def _judged(coord: Coord, one: Drift) -> Drift:
 
 
 def _index_drift(coord: Coord, looks: Looks) -> Iterator[Drift]:
-    coord.committer.settle()
-    coord.index.sync()
-    rows = {
-        key: blob for folder in keys.FOLDERS for key, blob in coord.index.live(folder).items() if keys.is_record(key)
-    }
+    index = coord.indexed()
+    rows = {key: blob for folder in keys.FOLDERS for key, blob in index.live(folder).items() if keys.is_record(key)}
     tree = looks.tree()
     for key in sorted(rows.keys() | tree.keys()):
         if rows.get(key) != tree.get(key):
