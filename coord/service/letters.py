@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from coord.model import codec, ids, keys, mailboxes
-from coord.model.errors import BadRecord, NotFound, Usage
+from coord.model.errors import BadRecord, NotFound
 from coord.model.records import Message
+from coord.service import named
 from coord.service.coord import Coord
 
 
@@ -38,7 +39,7 @@ def find(coord: Coord, part: str) -> Shown:
     """
     live = everywhere(coord, part)
     if live:
-        _only([item.message.id for item in live], part)
+        named.same((item.message.id for item in live), part, "message")
         return Shown(
             live[0].message,
             tuple(item.mailbox for item in live if item.unread),
@@ -49,36 +50,23 @@ def find(coord: Coord, part: str) -> Shown:
         raise NotFound(
             f"no message has the id {part!r}", hint="see `coord mail list --read` and `coord log --kind mail`"
         )
-    _only([identifier for identifier, _ in found], part)
+    named.same((identifier for identifier, _ in found), part, "message")
     identifier, blob = found[0]
     return Shown(codec.decode_message(coord.index.content(blob), identifier), retired=True)
 
 
-def _only(found: list[str], part: str) -> None:
-    if len(set(found)) > 1:
-        several = ", ".join(sorted(set(found))[:5])
-        raise Usage(f"{part!r} fits several messages: {several}", hint="give more of the id")
-
-
 def everywhere(coord: Coord, part: str) -> list[Item]:
     """Return every live copy of the messages whose id starts or ends with PART."""
-    wanted = part.strip().upper()
     found: list[Item] = []
     for name in mailboxes.everyone(coord.config.names):
-        matching = [key for key in keys_of(coord, name) if _fits(key, wanted)]
-        found.extend(items(coord, name, matching))
+        found.extend(items(coord, name, named.fitting(keys_of(coord, name), part)))
     return found
-
-
-def _fits(key: str, part: str) -> bool:
-    identifier = keys.id_in(key) or ""
-    return len(part) >= 4 and (identifier.startswith(part) or identifier.endswith(part))
 
 
 def one_of(among: list[str], part: str, name: str) -> str:
     """Return the one key AMONG those of NAME's mailbox whose id starts or ends with PART."""
-    found = [key for key in among if _fits(key, part.strip().upper())]
-    _only([keys.id_in(key) or "" for key in found], part)
+    found = named.fitting(among, part)
+    named.same((keys.id_in(key) or "" for key in found), part, "message")
     if not found:
         raise NotFound(
             f"{name} has no message {part!r}",
