@@ -40,7 +40,7 @@ def _daemon(daemon: Daemon, status: Status) -> Line:
 
 
 def _ledger(ledger: LedgerStatus) -> Line:
-    waiting = "unknown" if ledger.waiting is None else f"{ledger.waiting:,} bytes" if ledger.waiting else "none"
+    waiting = "unknown" if ledger.waiting is None else f"{ledger.waiting:,} events" if ledger.waiting else "none"
     age = f"{length(ledger.age)} ago" if ledger.age is not None else "never"
     return Line(f"ledger  {ledger.commit[:10]} {age}: {ledger.last}; waiting: {waiting}", "dim")
 
