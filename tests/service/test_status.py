@@ -10,7 +10,8 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from coord.git.repo import Git
+from support import git
+
 from coord.model import codec, keys
 from coord.model.records import Change, MergeRequest
 from coord.service import committer, locks, mail, status, watching, worktrees
@@ -31,10 +32,6 @@ class Later(SystemClock):
 
     def now(self) -> datetime:
         return super().now() + self.length
-
-
-def git(cwd: Path, *args: str) -> str:
-    return subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def look(repo: Path, after: timedelta = timedelta(0)) -> status.Status:
@@ -238,25 +235,6 @@ def test_worktrees_are_ahead_behind_and_dirty(repo: Path, coord_for: As) -> None
         "security": ("agent/security", 0, 1, 0),
         "pm-architect": None,
     }
-
-
-def test_distances_agree_with_git_on_a_tangled_history(repo: Path) -> None:
-    for name in ("one", "two", "three"):
-        git(repo, "branch", name)
-    git(repo, "checkout", "-q", "--orphan", "alien")
-    git(repo, "commit", "-qm", "of its own")
-    for number, name in enumerate(("one", "two", "three", "main", "one", "main", "two", "three", "one")):
-        git(repo, "checkout", "-qf", name)
-        git(repo, "commit", "-qm", f"{number}", "--allow-empty")
-        if number % 3 == 2:
-            git(repo, "merge", "-qm", "both", "one")
-    door, base = Git(repo), git(repo, "rev-parse", "main")
-    heads = {name: git(repo, "rev-parse", name) for name in ("one", "two", "three", "main", "alien")}
-    for some in (("one", "two", "three", "main"), tuple(heads)):
-        found = status.distances(door, base, {heads[name] for name in some})
-        for name in some:
-            behind, ahead = git(repo, "rev-list", "--left-right", "--count", f"main...{name}").split()
-            assert found[heads[name]] == (int(ahead), int(behind)), name
 
 
 def test_a_worktree_whose_folder_is_gone_is_not_shown(repo: Path, coord_for: As) -> None:
