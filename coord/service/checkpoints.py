@@ -1,6 +1,5 @@
 """Checkpoints: save where you are, and carry on from it in a fresh session."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,7 +7,7 @@ from coord.model import budget as tokens
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord, NotFound, Usage
 from coord.model.records import Change, Checkpoint
-from coord.service import brief, delivery, named, standing
+from coord.service import brief, delivery, named, readable, standing
 from coord.service.brief import Brief
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
@@ -137,7 +136,7 @@ def list_(
     found = sorted((key for name in names for key in _keys(coord, name)), key=_age, reverse=True)
     chosen = found[: max(limit, 0)]
     unreadable: list[str] = []
-    items = tuple(_readable(coord, chosen, unreadable))
+    items = tuple(one for _, one in readable.at(coord, chosen, codec.decode_checkpoint, unreadable))
     return Checkpoints(items, len(found) - len(chosen), tuple(unreadable))
 
 
@@ -183,7 +182,8 @@ def restore(
 
 def newest_of(coord: Coord, agent: str, unreadable: list[str]) -> Checkpoint | None:
     """Return AGENT's newest readable checkpoint; keys of damaged newer ones are added to UNREADABLE."""
-    return next(_readable(coord, _keys(coord, agent)[::-1], unreadable), None)
+    found = readable.at(coord, reversed(_keys(coord, agent)), codec.decode_checkpoint, unreadable)
+    return next((one for _, one in found), None)
 
 
 def _everybody(coord: Coord) -> tuple[str, ...]:
@@ -196,16 +196,6 @@ def _keys(coord: Coord, agent: str) -> list[str]:
 
 def _age(key: str) -> str:
     return keys.id_in(key) or ""
-
-
-def _readable(coord: Coord, found: list[str], unreadable: list[str]) -> Iterator[Checkpoint]:
-    for key in found:
-        stored = coord.store.get(key)
-        try:
-            if stored is not None:
-                yield codec.decode_checkpoint(stored.data, key)
-        except BadRecord:
-            unreadable.append(key)
 
 
 def _from_ledger(coord: Coord, part: str) -> Checkpoint:

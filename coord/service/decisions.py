@@ -1,14 +1,13 @@
 """Decisions: what was chosen and why, and what came of it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 from coord.model import codec, keys
-from coord.model.errors import BadRecord, NotFound, Refused, Usage
+from coord.model.errors import NotFound, Refused, Usage
 from coord.model.records import Change, Decision
 from coord.model.untrusted import clean_line
-from coord.service import named
+from coord.service import named, readable
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
 
@@ -140,19 +139,10 @@ def outcome(
 
 def rulings(coord: Coord, unreadable: list[str] | None = None) -> list[tuple[str, Ruling]]:
     """Return every decision with its key, oldest first; keys of damaged files are added to UNREADABLE."""
-    found = list(_readable(coord, [] if unreadable is None else unreadable))
+    damaged = [] if unreadable is None else unreadable
+    found = list(readable.at(coord, coord.records(keys.DECISIONS), codec.decode_decision, damaged))
     followers = {one.supersedes: one.id for _, one in found if one.supersedes}
     return [(key, Ruling(one, followers.get(one.id, ""))) for key, one in found]
-
-
-def _readable(coord: Coord, unreadable: list[str]) -> Iterator[tuple[str, Decision]]:
-    for key in coord.records(keys.DECISIONS):
-        stored = coord.store.get(key)
-        try:
-            if stored is not None:
-                yield key, codec.decode_decision(stored.data, key)
-        except BadRecord:
-            unreadable.append(key)
 
 
 def _find(coord: Coord, part: str) -> tuple[str, Ruling]:
