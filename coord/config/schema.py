@@ -134,6 +134,11 @@ class Config:
         """The agents' names, in the order of the file."""
         return tuple(agent.name for agent in self.agents)
 
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """The agents and the owner: all who speak, and have a mailbox of their own."""
+        return (*self.names, mailboxes.OWNER)
+
     def agent(self, name: str) -> Agent:
         """Return the agent NAME.
 

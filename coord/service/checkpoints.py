@@ -132,7 +132,7 @@ def list_(
 ) -> Checkpoints:
     """List the checkpoints at hand, newest first. Older ones are in the ledger."""
     wanted = agent.strip().lower()
-    names = _everybody(coord) if wanted == mailboxes.ALL else (coord.known(wanted) if wanted else coord.me(),)
+    names = coord.config.everybody if wanted == mailboxes.ALL else (coord.known(wanted) if wanted else coord.me(),)
     found = sorted((key for name in names for key in _keys(coord, name)), key=_age, reverse=True)
     chosen = found[: max(limit, 0)]
     unreadable: list[str] = []
@@ -153,7 +153,7 @@ def show(coord: Coord, which: Annotated[str, "id, or its beginning or end; defau
         if newest is None:
             raise NotFound(f"{agent} has no checkpoint", hint='save one: coord checkpoint save "where I am"')
         return Shown(newest)
-    key = named.one([key for name in _everybody(coord) for key in _keys(coord, name)], which, "checkpoint")
+    key = named.one([key for name in coord.config.everybody for key in _keys(coord, name)], which, "checkpoint")
     stored = coord.store.get(key) if key else None
     if stored is not None:
         return Shown(codec.decode_checkpoint(stored.data, stored.key))
@@ -184,10 +184,6 @@ def newest_of(coord: Coord, agent: str, unreadable: list[str]) -> Checkpoint | N
     """Return AGENT's newest readable checkpoint; keys of damaged newer ones are added to UNREADABLE."""
     found = readable.at(coord, reversed(_keys(coord, agent)), codec.decode_checkpoint, unreadable)
     return next((one for _, one in found), None)
-
-
-def _everybody(coord: Coord) -> tuple[str, ...]:
-    return (*coord.config.names, mailboxes.OWNER)
 
 
 def _keys(coord: Coord, agent: str) -> list[str]:

@@ -108,7 +108,7 @@ class Coord:
             return self.known(self._who)
         if (standing := self.standing_in()) is not None:
             return standing
-        names = ", ".join((*self.config.names, mailboxes.OWNER))
+        names = ", ".join(self.config.everybody)
         raise Usage(
             "who is speaking? Nothing says which agent this is",
             hint=f"give --as NAME, set COORD_AGENT, or stand in an agent's worktree; known: {names}",

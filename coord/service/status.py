@@ -165,7 +165,7 @@ class _Look:
 
     def status(self) -> Status:
         coord = self.coord
-        unread = {name: self._unread(name) for name in (*coord.config.names, mailboxes.OWNER)}
+        unread = {name: self._unread(name) for name in coord.config.everybody}
         locks = self._locks()
         waiting = tuple(one for _, one in merges.waiting(coord))
         listed = worktree.all_of(coord.git)

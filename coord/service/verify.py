@@ -13,7 +13,7 @@ from time import time
 from typing import Annotated, Literal
 
 from coord.git import history
-from coord.model import codec, keys, mailboxes
+from coord.model import codec, keys
 from coord.model.errors import BadRecord, Corrupt
 from coord.model.records import Change, Checkpoint, Decision, Event, Lock, MergeRequest, Message, Record
 from coord.service import committer, delivery
@@ -322,7 +322,7 @@ class _Hands:
         )
 
     def _known(self, name: str) -> str:
-        return name if name in (*self.coord.config.names, mailboxes.OWNER, delivery.COORD) else "unknown"
+        return name if name in (*self.coord.config.everybody, delivery.COORD) else "unknown"
 
 
 def _is_mail(key: str) -> bool:
