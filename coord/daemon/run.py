@@ -31,26 +31,37 @@ def watch(coord: Coord, *, seconds: float | None = None, say: Callable[[str], No
     Raises:
         Refused: another one runs already; says which.
     """
+    until = coord.clock.monotonic() + seconds if seconds is not None else None
+    with _stopping(coord) as stopped:
+        while not _session(coord, stopped, until, say):
+            say("what is watched was removed or replaced; watching what is there now")
+    say("stopped; everything is in the ledger")
+
+
+def _session(coord: Coord, stopped: Callable[[], bool], until: float | None, say: Callable[[str], None]) -> bool:
+    """Watch until told to stop (True), or until the folders or coord's own are not those any more (False).
+
+    Without that a daemon would go on unheard beside the next one, behind a lock that nobody sees.
+    """
     lock = oslock.singleton(coord.private / "guards" / watching.LOCK)
     if lock is None:
         raise _running(coord)
-    with lock, coord.bells.listen(DAEMON_BELL) as bell, _stopping(coord) as stopped:
+    with lock, coord.bells.listen(DAEMON_BELL) as bell:
         watching.announce(coord)
         observer = Observer(coord)
         narrator = Narrator(coord, say)
         performer = Performer(coord, observer, say)
         loop = Loop(coord, observer, performer, narrator.tell)
         say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
-        with sources.watching(coord.home, moved=loop.moved, ring=lambda: _ring(coord)):
+        with sources.watching(coord.home, moved=loop.moved, ring=lambda: _ring(coord)) as watched:
             try:
-                until = coord.clock.monotonic() + seconds if seconds is not None else None
-                loop.run(bell, stopped, until)
+                loop.run(bell, lambda: stopped() or bell.is_lost() or watched.is_lost(), until)
             finally:
                 performer.landing.stop()
                 coord.committer.settle()
                 narrator.tell()
                 watching.renounce(coord)
-        say("stopped; everything is in the ledger")
+            return stopped() or not (bell.is_lost() or watched.is_lost())
 
 
 def once(coord: Coord, *, say: Callable[[str], None]) -> None:

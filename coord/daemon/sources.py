@@ -1,5 +1,6 @@
 """What wakes the daemon: changes in the folders. Every wake-up is a hint; the scan is the truth."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,20 +57,50 @@ class Handler(watchdog.events.FileSystemEventHandler):
         self.ring()
 
 
+class Watched:
+    """The three folders of HOME as they were when watching began; held open, so that no new one takes their place."""
+
+    def __init__(self, home: Path) -> None:
+        self.folders = [home / folder for folder in keys.FOLDERS if (home / folder).is_dir()]
+        self._missing = [home / folder for folder in keys.FOLDERS if home / folder not in self.folders]
+        self._held = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in self.folders]
+
+    def is_lost(self) -> bool:
+        """Tell whether one of them was removed, replaced or made since: the system tells nothing of the new one."""
+        if any(folder.is_dir() for folder in self._missing):
+            return True
+        return not all(map(_is_at, self.folders, self._held))
+
+    def close(self) -> None:
+        """Let go of the folders."""
+        for held in self._held:
+            os.close(held)
+
+
+def _is_at(folder: Path, held: int) -> bool:
+    try:
+        return os.path.samestat(folder.stat(), os.fstat(held))
+    except OSError:
+        return False
+
+
 @contextmanager
-def watching(home: Path, *, moved: Callable[[str], None], ring: Callable[[], None]) -> Iterator[None]:
-    """Watch the three folders of HOME.
+def watching(home: Path, *, moved: Callable[[str], None], ring: Callable[[], None]) -> Iterator[Watched]:
+    """Watch the three folders of HOME, as far as they are there.
 
     MOVED gets the key of each file that a hand moved into or within them (it is whole: that is how
     careful writers write; and how hands acknowledge), RING wakes the loop.
     """
     observer = watchdog.observers.Observer()
     handler = Handler(home, moved, ring)
-    for folder in keys.FOLDERS:
-        observer.schedule(handler, str(home / folder), recursive=True, event_filter=_WANTED)
-    observer.start()
+    watched = Watched(home)
     try:
-        yield
+        for folder in watched.folders:
+            observer.schedule(handler, str(folder), recursive=True, event_filter=_WANTED)
+        observer.start()
+        yield watched
     finally:
         observer.stop()
-        observer.join(timeout=5)
+        if observer.is_alive():
+            observer.join(timeout=5)
+        watched.close()

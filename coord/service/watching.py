@@ -38,7 +38,8 @@ def announce(coord: Coord) -> None:
 
 def renounce(coord: Coord) -> None:
     """Take back what `announce` noted: this process watches no more."""
-    (coord.private / IDENTITY).unlink(missing_ok=True)
+    if find(coord).pid == os.getpid():
+        (coord.private / IDENTITY).unlink(missing_ok=True)
 
 
 def find(coord: Coord) -> Daemon:

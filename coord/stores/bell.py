@@ -22,12 +22,17 @@ _LONGEST_WAIT = 86_400.0
 class Bell:
     """One listener's ear. What rang before `wait` is kept, so scan after listening, then wait."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: Path) -> None:
         self._fd = fd
+        self._path = path
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when the bell rings, for select and poll."""
         return self._fd
+
+    def is_lost(self) -> bool:
+        """Tell whether somebody removed the bell, so that it rings no more."""
+        return not self._path.exists()
 
     def wait(self, timeout: float) -> bool:
         """Block until the bell rings (True) or TIMEOUT seconds passed (False), and forget the rings so far."""
@@ -70,7 +75,7 @@ class Bells:
                 ends.append(os.open(hidden, os.O_WRONLY | os.O_NONBLOCK))
                 # Seen by ringers only once somebody reads: one without a reader is a dead listener's.
                 hidden.rename(path)
-            yield Bell(ends[0])
+            yield Bell(ends[0], path)
         finally:
             for leftover in (path, hidden):
                 with suppress(OSError):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from support import eventually, git
 
 from coord.model.records import MergeRequest
-from coord.service import locks, mail, merges, watching, worktrees
+from coord.service import locks, mail, merges, setup, watching, worktrees
 from coord.service.command import Prose
 from coord.service.coord import Coord
 
@@ -181,3 +182,60 @@ def test_stop_and_status_by_command(repo: Path, coord_for: Open) -> None:
     assert run("status")["state"] == "running"
     run("stop")
     assert run("status")["state"] == "stopped"
+
+
+def test_a_daemon_whose_own_folder_was_removed_is_the_only_one_still(repo: Path, coord_for: Open) -> None:
+    (repo / ".coord.yaml").write_text((repo / ".coord.yaml").read_text() + "watch: {scan_every: 1s}\n")
+    process = start(repo)
+    try:
+        coord = coord_for("backend")
+        eventually(lambda: watching.find(coord).pid == process.pid and coord.bells.ring("daemon"), what="the daemon")
+        (repo / ".git/coord").rename(repo / "away")
+        eventually(lambda: watching.find(coord).pid == process.pid and coord.bells.ring("daemon"), what="its return")
+        second = start(repo)
+        assert "already" in second.communicate(timeout=20)[0]
+        mail.send(coord_for("frontend"), ("backend",), Prose("hello again"))
+        eventually(lambda: "hello again" in ledger(repo), what="the commit")
+    finally:
+        process.terminate()
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, out
+
+
+def test_folders_made_anew_are_watched(repo: Path, coord_for: Open) -> None:
+    (repo / ".coord.yaml").write_text((repo / ".coord.yaml").read_text() + "watch: {scan_every: 1s}\n")
+    process = start(repo)
+    try:
+        coord = coord_for("backend")
+        eventually(lambda: watching.find(coord).pid == process.pid and coord.bells.ring("daemon"), what="the daemon")
+        shutil.rmtree(repo / "inbox")
+        eventually(lambda: not watching.find(coord).pid or coord.bells.ring("daemon"), what="noticing")
+        setup.init(repo)
+        (repo / "inbox/backend/x.md").write_text("are you there?\n")
+        eventually(lambda: "are you there?" in ledger(repo), what="taking it in")
+    finally:
+        process.terminate()
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, out
+    assert "watching what is there now" in out
+
+
+def test_a_daemon_that_cannot_write_says_so_and_goes_on(repo: Path, coord_for: Open) -> None:
+    process = start(repo)
+    try:
+        coord = coord_for("backend")
+        eventually(lambda: watching.find(coord).pid == process.pid and coord.bells.ring("daemon"), what="the daemon")
+        state = repo / ".git/coord/journal/state.json"
+        held = state.read_bytes()
+        state.write_text("{")
+        assert coord.bells.ring("daemon")
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any("is damaged" in line for line in lines)
+        state.write_bytes(held)
+        mail.send(coord_for("frontend"), ("backend",), Prose("hello again"))
+        eventually(lambda: "hello again" in ledger(repo), what="the commit")
+    finally:
+        process.terminate()
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, out
