@@ -4,59 +4,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from everychange import HOSTILE, assert_landed, ends, made_in, write
+from support import git as sh
 
 from coord.git import checkout
 from coord.git.repo import Git
 from coord.model.errors import Conflict, Refused
 
-HOSTILE = 'line\nbreak "é" x'
-
-
-def sh(cwd: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def write(path: Path, data: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(data)
-    return path
-
 
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
-    """A checkout of main at OLD; `next` is NEW: every kind of change."""
-    made = tmp_path.resolve() / "home é"
-    made.mkdir()
-    sh(made, "init", "-q", "-b", "main")
-    sh(made, "config", "user.name", "t")
-    sh(made, "config", "user.email", "t@example.invalid")
-    files = ("same", "edit", "gone", "mode", "tolink", "file", "dir/one", "dir/two", HOSTILE)
-    for name in files:
-        write(made / name, f"{name}\n")
-    write(made / ".gitignore", "*.o\n")
-    sh(made, "add", "-A")
-    sh(made, "commit", "-q", "-m", "old")
-    sh(made, "checkout", "-q", "-b", "next")
-    for name in ("edit", HOSTILE):
-        write(made / name, f"{name}\nnew\n")
-    (made / "mode").chmod(0o755)
-    for name in ("gone", "tolink", "file", "dir/one", "dir/two"):
-        (made / name).unlink()
-    (made / "dir").rmdir()
-    write(made / "dir", "a file now\n")
-    write(made / "file/below", "below\n")
-    (made / "tolink").symlink_to("edit")
-    write(made / "fresh/new file", "fresh\n")
-    write(made / "added.o", "tracked though ignored\n")
-    sh(made, "add", "-A", "-f")
-    sh(made, "commit", "-q", "-m", "new")
-    sh(made, "checkout", "-q", "main")
-    return made
-
-
-def ends(top: Path) -> tuple[str, str]:
-    return sh(top, "rev-parse", "main"), sh(top, "rev-parse", "next")
+    return made_in(tmp_path)
 
 
 def picture(top: Path) -> dict[str, tuple[str, str]]:
@@ -86,14 +44,6 @@ def land(top: Path) -> None:
     assert obstacle(top, old, new) == ""
     sh(top, "update-ref", "refs/heads/main", new, old)
     checkout.bring(top, old, new)
-
-
-def assert_landed(top: Path) -> None:
-    assert sh(top, "status", "--porcelain") == ""
-    assert not (top / ".git/index.lock").exists()
-    assert sorted(path.name for path in (top / ".git").glob("index*")) == ["index"]
-    assert sh(top, "diff", "--no-ext-diff", "next") == ""
-    assert (top / "edit").read_text() == "edit\nnew\n" and (top / "dir").is_file()
 
 
 def test_a_clean_checkout_follows(top: Path) -> None:

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support import git as sh
 
 from coord.git import gate
 from coord.git.repo import Git
 from coord.model.errors import NotFound
 
 HOSTILE = 'line\nbreak "é" $(touch x)'
-
-
-def sh(cwd: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support import git as sh
 
 from coord.git import merge
 from coord.git.repo import Git
@@ -10,11 +10,6 @@ from coord.model.errors import Conflict, NotFound, Refused, Unavailable
 
 HOSTILE = 'new\nline "q" \x01 é'
 AT = datetime(2026, 11, 22, 12, 3, 11, tzinfo=UTC)
-
-
-def sh(cwd: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture

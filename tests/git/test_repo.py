@@ -1,20 +1,15 @@
 import os
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from support import git as sh
 
 from coord.git import repo
 from coord.model.errors import CoordError, NotFound, Refused, Unavailable, Usage
-
-
-def sh(cwd: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture

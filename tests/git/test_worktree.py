@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support import git as sh
 
 from coord.git import worktree
 from coord.git.repo import Git
@@ -11,11 +12,6 @@ from coord.model.errors import NotFound, Refused, Usage
 
 MAILBOXES = ("backend", "frontend", "owner", "all", "auto", "merges")
 LIVE = ("inbox/backend/live.md", "inbox/merges/m.md", "locks/x.yaml", "checkpoints/backend/c.md", "inbox/all/a.md")
-
-
-def sh(cwd: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def write(path: Path, text: str = "x\n") -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from service.byhand import ID, NOW, drop, message, sent
+from byhand import ID, NOW, drop, message, sent
 
 from coord.git import history
 from coord.model import codec, keys

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from service.neverset import farm_in, git, traces
+from neverset import farm_in, git, traces
 
 from coord.git import history
 from coord.git.repo import Git

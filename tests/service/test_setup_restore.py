@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from service.neverset import NOW, farm_in, git, message, publish, traces
+from neverset import NOW, farm_in, git, message, publish, traces
 
 from coord.model import codec, keys
 from coord.model.errors import Corrupt

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from service.byhand import ID, drop, message, sent
+from byhand import ID, drop, message, sent
 
 from coord.git import history
 from coord.model import codec, keys

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores.memory_store import MemoryStore
+from memorystore import MemoryStore
 
 from coord.model.errors import Refused, TimedOut
 from coord.model.records import Change

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from stores.noting import append, change, event, ids, segments
+from noting import append, change, event, ids, segments
 
 from coord.model.errors import Corrupt, Unavailable
 from coord.model.eventline import Noted, encode

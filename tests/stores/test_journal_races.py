@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
-from stores.noting import append, event, ids, segments
+from noting import append, event, ids, segments
 
 from coord.model.eventline import Noted
 from coord.stores import oslock
