@@ -90,6 +90,11 @@ class Looks:
             self._tree = (tip, {key: blob for key, blob in found.items() if keys.is_record(key)})
         return self._tree[1]
 
+    @property
+    def tip(self) -> str | None:
+        """The commit whose tree was looked at last."""
+        return self._tree[0]
+
     def files(self) -> dict[str, str]:
         """Return the blob id of every record's file; `too large` where it may not enter the ledger."""
         found = {}
@@ -178,8 +183,11 @@ def drift(coord: Coord, looks: Looks | None = None) -> tuple[Drift, ...]:
     first = looks.compare()
     if not first:
         return ()
+    tip = looks.tip
     busy = _busy(coord)
     again = looks.compare()
+    # A record may have come to the ledger and left it again since the first look.
+    busy |= _committed(coord, tip, looks.tip)
     return tuple(_judged(coord, one) for key, one in first.items() if again.get(key) == one and key not in busy)
 
 
@@ -203,6 +211,14 @@ def _busy(coord: Coord) -> set[str]:
     """Return the keys of every event that is not yet both published and committed."""
     with coord.store.exclusive(committer.GUARD):
         return touched(coord.journal.read(EVERYTHING))
+
+
+def _committed(coord: Coord, since: str | None, until: str | None) -> set[str]:
+    """Return the keys that the ledger's commits between two tips speak of."""
+    if since is None or until is None or since == until:
+        return set()
+    entries = history.entries(coord.git, since=since, until=until)
+    return {key for entry in entries for _, key, _ in entry.changes}
 
 
 def touched(pending: Pending) -> set[str]:
