@@ -19,6 +19,7 @@ import coord
 from coord.faces import jsontext, page, render, report, wire
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Usage
+from coord.model.untrusted import clean_line
 from coord.service.command import Command, Param
 from coord.service.coord import Coord
 
@@ -181,6 +182,8 @@ def leaf(command: AnyCommand) -> click.Command:
                 opened.presence.note(who, command.name)
             result = command(opened, *positional, **named)
         show(result, given)
+        if opened.left is not None:
+            click.echo(f"coord: done, but not yet in the ledger: {clean_line(opened.left.message)}", err=True)
 
     return Leaf(
         command.name.rpartition(" ")[2],

@@ -82,9 +82,7 @@ def adopt_waiting(coord: Coord, names: Iterable[str] | None = None) -> int:
 
 def adopt(coord: Coord, key: str) -> bool:
     """Make the hand-written file at KEY a message and deliver it; False where it is gone already."""
-    with coord.store.exclusive(GUARD) as guard:
-        if guard.inherited:
-            coord.committer.settle()
+    with coord.exclusive(GUARD):
         taken = _take(coord, key)
         if taken is None:
             return False
@@ -242,9 +240,7 @@ def _mender(coord: Coord, sender: str, mailbox: str) -> str:
 
 def forward(coord: Coord, key: str) -> bool:
     """Deliver a message that lies, complete, in `inbox/all/` or `inbox/auto/`; False where it is gone already."""
-    with coord.store.exclusive(GUARD) as guard:
-        if guard.inherited:
-            coord.committer.settle()
+    with coord.exclusive(GUARD):
         stored = coord.store.get(key)
         if stored is None:
             return False

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from coord.git.repo import Git, Place
 from coord.index import Index
 from coord.model import ids, keys, mailboxes
 from coord.model import scope as scopes
-from coord.model.errors import Usage
+from coord.model.errors import CoordError, Usage
 from coord.model.records import Change, Event
 from coord.service.clock import Clock, SystemClock
 from coord.service.committer import Committer
@@ -34,7 +34,8 @@ class Coord:
     """Everything a command needs, opened once and handed to it.
 
     Use it as a context manager: on leaving, the events it recorded are committed, by the
-    daemon where one listens and by this process where none does.
+    daemon where one listens and by this process where none does. What was recorded has
+    happened even where that fails: then `left` says why, and the next command commits it.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Coord:
         self._unsettled = False
         self._config_stamp = _stamp(self.home / CONFIG_NAME)
         self._algorithm = ""
+        self.left: CoordError | None = None
 
     @classmethod
     def open(cls, start: Path, *, who: str = "", clock: Clock | None = None) -> Self:
@@ -82,7 +84,10 @@ class Coord:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None or issubclass(kind, Exception):
-            self.settle()
+            try:
+                self.settle()
+            except CoordError as fault:
+                self.left = fault
 
     def reload(self) -> bool:
         """Read `.coord.yaml` again if it changed since the last look, and tell whether it had.
@@ -228,7 +233,8 @@ class Coord:
         self.committer.in_flight.add(event.id)
         try:
             self.store.apply(event.changes, commit=lambda: self.journal.append(event, writer))
-            self.journal.done(event.id)
+            with suppress(CoordError):  # all is visible already; without the mark it is made so once more
+                self.journal.done(event.id)
         finally:
             self.committer.in_flight.discard(event.id)
             self._unsettled = not self.bells.ring(DAEMON_BELL)

@@ -33,9 +33,7 @@ class Landing:
 
     def advance(self, identifier: str) -> bool:
         """Take the request one step further; True where something was decided, False where it has to wait."""
-        with self.coord.store.exclusive(GUARD) as guard:
-            if guard.inherited:
-                self.coord.committer.settle()
+        with self.coord.exclusive(GUARD):
             found = [(key, one) for key, one in merges.waiting(self.coord) if one.id == identifier]
             if not found:
                 self._drop_gate(identifier)
@@ -50,7 +48,7 @@ class Landing:
     def tend(self) -> None:
         """End a gate whose request left the queue: nothing else would ask for it again."""
         if self.running is not None:
-            with self.coord.store.exclusive(GUARD):
+            with self.coord.exclusive(GUARD):
                 self._busy()
 
     def stop(self) -> None:

@@ -35,9 +35,7 @@ def opened(coord: Coord) -> Iterator["Book"]:
     What a crashed predecessor noted and did not publish is finished before anything is
     decided: its lease was granted.
     """
-    with coord.store.exclusive(GUARD) as guard:
-        if guard.inherited:
-            coord.committer.settle()
+    with coord.exclusive(GUARD):
         book = Book.read(coord)
         for lock in [lock for lock in book.held if holder_is_dead(lock)]:
             book = book.free(lock, "lease.freed", "the process that held it died")

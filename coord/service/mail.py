@@ -99,7 +99,7 @@ def post(coord: Coord, message: Message, *, key: str = "") -> Sent:
     """Deliver a composed message (its id and thread are filled in), once per idempotency key."""
     if not key:
         return _post(coord, message, coord.new_id())
-    with coord.store.exclusive("keyed-mail"):
+    with coord.exclusive("keyed-mail"):
         identifier, suffix = delivery.keyed_id(coord, message.sender, key)
         if (earlier := _keyed(coord, suffix)) is not None:
             return earlier
@@ -205,9 +205,7 @@ def ack(
 
 
 def _move(coord: Coord, name: str, item: letters.Item, kind: str) -> None:
-    with coord.store.exclusive(f"mailbox-{name}") as guard:
-        if guard.inherited:
-            coord.committer.settle()
+    with coord.exclusive(f"mailbox-{name}"):
         stored = coord.store.get(item.key)
         if stored is None:
             return

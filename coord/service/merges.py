@@ -8,7 +8,7 @@ from coord.model import codec, keys
 from coord.model.errors import BadRecord, NotFound, Refused, Usage
 from coord.model.records import Change, MergeRequest, Priority
 from coord.model.untrusted import clean_line
-from coord.service import branches, worktrees
+from coord.service import branches, named, worktrees
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
 
@@ -54,9 +54,7 @@ def request(
         raise Usage(f"{name} cannot be merged into itself", hint="give --branch or --into")
     if merge.already_in(coord.git, base_tip, head):
         raise Refused(f"{target} has all of {name} already", hint="commit something on it first")
-    with coord.store.exclusive(GUARD) as guard:
-        if guard.inherited:
-            coord.committer.settle()
+    with coord.exclusive(GUARD):
         earlier = [key for key, one in waiting(coord) if (one.branch, one.into, one.state) == (name, target, "queued")]
         made = MergeRequest(
             id=coord.new_id(),
@@ -90,11 +88,9 @@ def list_(coord: Coord) -> Queue:
 def show(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -> MergeRequest:
     """Show one request, also after it has landed or gone back."""
     wanted = which.strip().upper()
-    live = [one for _, one in waiting(coord) if one.id.startswith(wanted) or one.id.endswith(wanted)]
-    if len(live) == 1:
-        return live[0]
-    if len(live) > 1:
-        raise Usage(f"{which!r} fits {len(live)} requests", hint="give more of the id")
+    live = dict(waiting(coord))
+    if (key := named.one(live, which, "merge request")) is not None:
+        return live[key]
     coord.committer.settle()
     coord.index.sync()
     found = [
@@ -118,15 +114,12 @@ def cancel(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -
         Refused: it is somebody else's, or landing at this moment.
     """
     who = coord.me()
-    with coord.store.exclusive(GUARD):
-        wanted = which.strip().upper()
-        found = [(key, one) for key, one in waiting(coord) if one.id.startswith(wanted) or one.id.endswith(wanted)]
-        if len(found) != 1:
-            raise NotFound(
-                f"{'several requests fit' if found else 'no waiting request has the id'} {which!r}",
-                hint="see `coord merge list`",
-            )
-        key, one = found[0]
+    with coord.exclusive(GUARD):
+        found = dict(waiting(coord))
+        key = named.one(found, which, "merge request")
+        if key is None:
+            raise NotFound(f"no waiting request has the id {which!r}", hint="see `coord merge list`")
+        one = found[key]
         if who not in (one.agent, "owner", coord.config.coordinator):
             raise Refused(f"the request is {one.agent}'s", hint=f"ask {one.agent}, or the owner")
         if one.state == "landing":

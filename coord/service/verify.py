@@ -196,7 +196,7 @@ def reconcile(coord: Coord, found: Sequence[Drift]) -> int:
 
     What is unreadable or too large stays where it is and out of the ledger.
     """
-    with coord.store.exclusive(GUARD):
+    with coord.exclusive(GUARD):
         now = set(drift(coord))
         events = tuple(_Hands(coord, [one for one in found if one in now]).events())
         for event in events:

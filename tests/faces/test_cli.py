@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,6 +134,21 @@ def test_a_wrong_config_names_line_and_likely_intent(repo: Path) -> None:
     assert done.returncode == 2
     assert ".coord.yaml:3" in done.stderr
     assert "coordinator" in done.stderr
+
+
+def test_what_is_done_is_no_failure_when_the_ledger_must_wait(repo: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "bin/git"
+    broken.parent.mkdir()
+    broken.write_text('#!/bin/sh\ncase "$*" in *fast-import*) echo no space >&2; exit 128;; esac\nexec "$REAL" "$@"\n')
+    broken.chmod(0o755)
+    environment = {"REAL": shutil.which("git") or "", "PATH": f"{broken.parent}:{os.environ['PATH']}"}
+    done = coord(repo, "--as", "backend", "--json", "mail", "send", "frontend", "hello", **environment)
+    assert done.returncode == 0, done.stderr
+    assert "not yet in the ledger" in done.stderr
+    assert json.loads(done.stdout)["message"]["body"] == "hello"
+    assert "hello" not in git(repo, "log", "--format=%s", "coord/ledger")
+    ok(repo, "--as", "frontend", "mail", "read")
+    assert "hello" in git(repo, "log", "--format=%s", "coord/ledger")
 
 
 def test_standard_input_is_read_where_a_dash_is_given(repo: Path) -> None:
