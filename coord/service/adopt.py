@@ -16,7 +16,7 @@ from pathlib import Path
 
 from coord.model import codec, ids, keys, mailboxes
 from coord.model.codec import Draft
-from coord.model.errors import BadRecord
+from coord.model.errors import BadRecord, Unavailable
 from coord.model.records import Change, Message
 from coord.model.untrusted import clean_line
 from coord.service import delivery
@@ -72,11 +72,15 @@ def _written_by_hand(box: Path) -> Iterator[Found]:
 
 
 def adopt_waiting(coord: Coord, names: Iterable[str] | None = None) -> int:
-    """Adopt the hand-written files that have rested; return how many there were."""
+    """Adopt the hand-written files that have rested; return how many there were.
+
+    One that cannot be taken in now hides no others: it stays where it is.
+    """
     done = 0
     for found in waiting(coord, names):
         if found.rested:
-            done += adopt(coord, found.key)
+            with suppress(Unavailable):
+                done += adopt(coord, found.key)
     return done
 
 

@@ -1,5 +1,6 @@
 """Messages written by hand."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -119,6 +120,27 @@ def test_a_message_larger_than_mail_is_kept_whole(repo: Path, coord_for: Open) -
     adopt.adopt_waiting(coord_for("owner"))
     (dead,) = [path for path in (repo / "inbox/.dead").iterdir() if not path.name.endswith(".why.md")]
     assert dead.stat().st_size == 3 << 20
+    assert verify.verify(coord_for("owner")).ok
+
+
+def test_a_file_that_cannot_be_read_hides_no_others(
+    repo: Path, coord_for: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = drop(repo, "inbox/frontend/a.md", "secret\n")
+    drop(repo, "inbox/frontend/b.md", "hello\n")
+    opened = os.open
+
+    def refusing(path: str | Path, *args: int, **more: int) -> int:
+        if "a.md" in str(path):  # what a missing permission does, for root too
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *args, **more)
+
+    monkeypatch.setattr(os, "open", refusing)
+    coord = coord_for("frontend")
+    assert [item.message.body for item in mail.list_(coord).items] == ["hello\n"]
+    monkeypatch.undo()
+    assert mail.list_(coord).unread == 2
+    assert not bad.exists()
 
 
 @pytest.mark.parametrize(
