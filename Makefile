@@ -43,6 +43,9 @@ docs: $(READY) ## make docs/commands.md and docs/pictures/ again
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_pictures.py
 
+torment: $(READY) ## the long tier of tests/torment: hours; ONLY=name picks tests, COORD_SEED=n replays
+	COORD_TORMENT=long $(BIN)/pytest tests/torment -n $(WORKERS) --timeout 0 -rA $(if $(ONLY),-k "$(ONLY)")
+
 bench: $(READY) ## measure, each figure against a floor of the same run
 	@$(BIN)/python -m bench $(ONLY)
 
