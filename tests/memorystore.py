@@ -1,7 +1,7 @@
 """A second store, a dict, so that the contract is proven to be more than what the first one does."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from coord.model.errors import TimedOut
@@ -64,6 +64,9 @@ class MemoryStore:
             for ear in self._ears:
                 ear.rung |= any(f"{change.key}/".startswith(f"{ear.prefix}/" * bool(ear.prefix)) for change in changes)
             self._changed.notify_all()
+
+    def sync(self, keys: Collection[str]) -> None:
+        """Do nothing: memory outlives no power cut; see Store."""
 
     @contextmanager
     def watch(self, prefix: str) -> Iterator[Ear]:

@@ -1,8 +1,8 @@
 """Turn noted events into commits: one elected committer at a time, whoever holds the guard.
 
 A command is acknowledged when its note and its files are durable; the commit follows.
-The committer also finishes what a dead process left half done: its event is noted, so
-applying its changes again is all that is missing.
+The committer also finishes what a dead process, or a power cut, left half done: the event
+is noted, so applying its changes again is all that is missing.
 """
 
 from collections.abc import Sequence
@@ -51,10 +51,16 @@ class Committer:
                 committed += count
         return committed
 
+    def heal(self) -> None:
+        """Finish what a power cut left half done, once after each start of the machine; nothing otherwise."""
+        if not self.store.entered(GUARD):
+            self.settle()
+
     def _batch(self) -> int:
         pending = self.journal.read()
         carried = self._finish(pending.unfinished)
         tip, found = self._append(pending)
+        self.store.sync(pending.published)
         self.journal.advance(pending, tip=tip, found=found, carried=carried)
         return len(pending.events)
 

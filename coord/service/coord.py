@@ -75,7 +75,15 @@ class Coord:
         path = place.home / CONFIG_NAME
         if not path.is_file():
             raise Usage(f"{place.home} has no {CONFIG_NAME}", hint="set it up with `coord init`")
-        return cls(place, reading.load(path), who=who, clock=clock, start=start)
+        coord = cls(place, reading.load(path), who=who, clock=clock, start=start)
+        coord._heal()
+        return coord
+
+    def _heal(self) -> None:
+        try:
+            self.committer.heal()
+        except CoordError as fault:  # what can be read can be read all the same
+            self.left = fault
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""What every store promises, in five verbs.
+"""What every store promises, in six verbs.
 
 A hand-over in coord is often several files and one note of why, so the writing verb
 takes them together: `apply` is put and delete for one record or for twenty, all or
@@ -6,7 +6,7 @@ nothing. Mail, leases, claims and counters are written once above these verbs, a
 one contract suite runs on every store.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NewType, Protocol
@@ -76,12 +76,17 @@ class Store(Protocol):
     def apply(self, changes: Sequence[Change], *, commit: Callable[[], None] | None = None) -> None:
         """Carry out every change, or none.
 
-        First everything that can fail for want of space is made durable aside; then
-        COMMIT is called once (it notes the event); then the changes become visible one
-        by one, each whole. If COMMIT raises, nothing is visible and nothing is left behind.
-        When this returns, all is durable. A crash after COMMIT leaves work that applying
-        the same changes again finishes.
+        First everything that can fail for want of space is put aside; then COMMIT is
+        called once (it notes the event, durably); then the changes become visible one by
+        one, each whole. If COMMIT raises, nothing is visible and nothing is left behind.
+        A crash after COMMIT leaves work that applying the same changes again finishes.
+        Without COMMIT all is durable when this returns; with it the note is, and must be
+        kept until `sync` has returned for its keys: after a power cut the changes may be undone.
         """
+        ...
+
+    def sync(self, keys: Collection[str]) -> None:
+        """Return once what KEYS hold now, or that they hold nothing, will outlive a power cut."""
         ...
 
     def watch(self, prefix: str) -> AbstractContextManager[Watch]:

@@ -1,7 +1,9 @@
 """The default store: a file for each record, below the home worktree's three folders.
 
-New bytes are staged outside those folders, made durable, and renamed into place, so
-that a reader never sees half a record and a watcher never sees a temporary file.
+New bytes are staged outside those folders and renamed into place, so that a reader
+never sees half a record and a watcher never sees a temporary file. What a note made
+durable before is not waited for here as well: one sync an event, not three; `sync`
+catches up before the note may go (write-ahead logging: Mohan et al., ARIES, 1992).
 Every folder on the way is opened by descriptor without following links, so that no
 planted link leads a read or a write out of the three folders.
 """
@@ -10,7 +12,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from stat import S_ISDIR
@@ -23,7 +25,6 @@ from coord.stores import durable, folders, oslock
 from coord.stores.base import Guard, Stored, Version, Watch, parts_of
 from coord.stores.bell import Bells
 
-_NO_RECORD = (errno.ENOENT, errno.ELOOP, errno.ENXIO)
 _TRIES = 5
 _LONGEST_NAME = 150
 _Made = list[folders.Parts]
@@ -34,8 +35,10 @@ _Touched = dict[tuple[str, ...], int]
 class FileStore:
     """Records as files below HOME; locks, bells and temporary files below PRIVATE."""
 
-    def __init__(self, home: Path, private: Path) -> None:
+    def __init__(self, home: Path, private: Path, *, defers: bool | None = None) -> None:
+        """DEFERS says whether a note suffices; by default where a reboot can be told, which is when it is replayed."""
         self._home = home
+        self._defers = defers
         self._stage = private / "tmp"
         self._guards = private / "guards"
         self.bells = Bells(private / "bells")
@@ -57,7 +60,7 @@ class FileStore:
                 finally:
                     os.close(folder)
             except OSError as error:
-                if error.errno in _NO_RECORD:
+                if error.errno in folders.NO_FILE:
                     return None
                 raise
         return None if data is None else Stored(key, data, version_of(data))
@@ -76,7 +79,7 @@ class FileStore:
             yield from found
 
     def apply(self, changes: Sequence[Change], *, commit: Callable[[], None] | None = None) -> None:
-        """Carry out every change, or none, durably, visible in the order given; see Store.
+        """Carry out every change, or none, visible in the order given; see Store.
 
         Once COMMIT has returned it stands: if this raises later (a fault of the disk, an
         interrupt), the same changes must be applied again.
@@ -88,17 +91,18 @@ class FileStore:
         """
         pairs = [(change, None if change.data is None else self._stage / _temporary_name()) for change in changes]
         made: _Made = []
+        sync = commit is None or not (oslock.knows_boots() if self._defers is None else self._defers)
         try:
             try:
                 for change, temporary in pairs:
                     with durable.faults(f"write {self._home}/{change.key}"):
-                        self._prepare(change, temporary, made)
+                        self._prepare(change, temporary, made, sync=sync)
                 if commit is not None:
                     commit()
             except BaseException:
                 folders.unmake(self._home, made)
                 raise
-            self._publish(pairs)
+            self._publish(pairs, sync=sync)
         finally:
             for _, temporary in pairs:
                 if temporary is not None:
@@ -107,16 +111,37 @@ class FileStore:
         for name in dict.fromkeys(name for change in changes for name in _rung_by(change.key)):
             self.bells.ring(name)
 
+    def sync(self, keys: Collection[str]) -> None:
+        """Return once what KEYS hold now, or that they hold nothing, will outlive a power cut; see Store.
+
+        Raises:
+            Unavailable: the disk failed.
+        """
+        names: dict[str, list[str]] = {}
+        for key in keys:
+            parent, _, name = key.rpartition("/")
+            names.setdefault(parent, []).append(name)
+        for parent, inside in names.items():
+            with durable.faults(f"sync {self._home}/{parent}"), suppress(FileNotFoundError, Corrupt):
+                folder = folders.enter(self._home, parts_of(parent))
+                try:
+                    for name in inside:
+                        folders.sync(folder, name)
+                    durable.sync_names(folder)
+                finally:
+                    os.close(folder)
+
     def watch(self, prefix: str) -> AbstractContextManager[Watch]:
         """Subscribe to changes under PREFIX; see Store."""
         return self.bells.listen(f"keys/{prefix}" if prefix else "keys")
 
     def exclusive(self, name: str, *, timeout: float | None = None) -> AbstractContextManager[Guard]:
         """Enter the critical section NAME; see Store."""
-        quoted = quote(name, safe="", errors="surrogateescape")
-        if len(quoted) > _LONGEST_NAME:
-            quoted = f"{quoted[:_LONGEST_NAME]}~{version_of(quoted.encode())}"
-        return oslock.hold(self._guards / f"{quoted}.lock", timeout=timeout, name=name)
+        return oslock.hold(self._guard(name), timeout=timeout, name=name)
+
+    def entered(self, name: str) -> bool:
+        """Tell whether somebody has entered the critical section NAME since this machine was started."""
+        return oslock.held_since_boot(self._guard(name))
 
     def sweep(self) -> int:
         """Remove the temporary files of processes that are proven dead; return how many."""
@@ -124,7 +149,13 @@ class FileStore:
         with durable.faults(f"sweep {self._stage}"):
             return sum(_sweep(top) for top in tops if top.is_dir())
 
-    def _prepare(self, change: Change, temporary: Path | None, made: _Made) -> None:
+    def _guard(self, name: str) -> Path:
+        quoted = quote(name, safe="", errors="surrogateescape")
+        if len(quoted) > _LONGEST_NAME:
+            quoted = f"{quoted[:_LONGEST_NAME]}~{version_of(quoted.encode())}"
+        return self._guards / f"{quoted}.lock"
+
+    def _prepare(self, change: Change, temporary: Path | None, made: _Made, *, sync: bool) -> None:
         *parents, name = parts_of(change.key)
         with suppress(FileNotFoundError):
             folder = folders.enter(self._home, parents, None if temporary is None else made)
@@ -134,9 +165,9 @@ class FileStore:
             finally:
                 os.close(folder)
         if temporary is not None and change.data is not None:
-            self._write(temporary, change.data)
+            self._write(temporary, change.data, sync=sync)
 
-    def _publish(self, pairs: _Pairs) -> None:
+    def _publish(self, pairs: _Pairs, *, sync: bool) -> None:
         touched: _Touched = {}
         try:
             for change, temporary in pairs:
@@ -146,7 +177,7 @@ class FileStore:
                         self._remove(tuple(parents), name, touched)
                     else:
                         self._place(tuple(parents), name, change.data, temporary, touched)
-            for parents_of_some, folder in touched.items():
+            for parents_of_some, folder in touched.items() if sync else ():
                 with durable.faults(f"sync {self._home}/{'/'.join(parents_of_some)}"):
                     durable.sync_names(folder)
         finally:
@@ -175,14 +206,14 @@ class FileStore:
             if parents in touched:
                 os.close(touched.pop(parents))
             with suppress(FileExistsError):
-                self._write(temporary, data)
+                self._write(temporary, data, sync=True)
 
-    def _write(self, temporary: Path, data: bytes) -> None:
+    def _write(self, temporary: Path, data: bytes, *, sync: bool) -> None:
         try:
-            folders.create(temporary, data)
+            folders.create(temporary, data, sync=sync)
         except FileNotFoundError:
             durable.make_folder(self._stage)
-            folders.create(temporary, data)
+            folders.create(temporary, data, sync=sync)
 
 
 def version_of(data: bytes) -> Version:

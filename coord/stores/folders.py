@@ -22,6 +22,7 @@ _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _NO_FOLDER = (errno.ENOTDIR, errno.ELOOP)
+NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENXIO)
 
 
 def enter(home: Path, parts: Parts, made: list[Parts] | None = None) -> int:
@@ -77,12 +78,28 @@ def read(folder: int, name: str) -> bytes | None:
         os.close(fd)
 
 
-def create(path: str | Path, data: bytes, folder: int | None = None) -> None:
-    """Write a new file durably, relative to FOLDER where one is given."""
+def create(path: str | Path, data: bytes, folder: int | None = None, *, sync: bool = True) -> None:
+    """Write a new file, durably unless SYNC is false, relative to FOLDER where one is given."""
     fd = os.open(path, _CREATE, 0o644, dir_fd=folder)
     try:
         durable.write_whole(fd, data)
-        durable.sync_file(fd)
+        if sync:
+            durable.sync_file(fd)
+    finally:
+        os.close(fd)
+
+
+def sync(folder: int, name: str) -> None:
+    """Return once a regular file's bytes are on the disk; at once for whatever else bears the name, or nothing."""
+    try:
+        fd = os.open(name, _READ, dir_fd=folder)
+    except OSError as error:
+        if error.errno in NO_FILE:
+            return
+        raise
+    try:
+        if S_ISREG(os.fstat(fd).st_mode):
+            durable.sync_file(fd)
     finally:
         os.close(fd)
 

@@ -2,7 +2,8 @@
 
 Writers append to the newest segment `<number>.log` (framing.py) either an event
 (model/eventline.py), `{"done":id}` when all its files are visible, or `{"void":id}`
-when its note may have failed and its writer was told so.
+when its note may have failed and its writer was told so. Files that are visible may
+still be undone by a power cut, so a `done` of an earlier boot counts for nothing.
 
 One reader at a time, who holds the ledger's guard: read, commit to the ledger, advance.
 `advance` notes in `state.json` how far all is in the ledger, and the ledger's tip then.
@@ -10,8 +11,8 @@ Nothing needs noting before a commit: a reader that finds the ledger at another 
 that a commit was not followed by its advance (a crash, a power cut), or that somebody
 else moved the ledger, and looks for the ids between the two. So no event is committed
 twice; and none is lost, since the note is synced before the event is acknowledged, the
-commit (by git) before the advance, and the advance before a segment is removed. A lost
-`done` costs a repetition that changes nothing.
+commit (by git) and the files (`Pending.published`) before the advance, and the advance
+before a segment is removed. A lost `done` costs a repetition that changes nothing.
 
 The order of events is the order of their lines, across segments too: an event may rest
 on another only if it was begun after that one was noted. Writers look for the newest
@@ -33,7 +34,7 @@ from coord.model import eventline
 from coord.model.errors import CoordError, Corrupt, Unavailable
 from coord.model.eventline import Noted
 from coord.model.records import Event, Process
-from coord.stores import durable
+from coord.stores import durable, oslock
 from coord.stores.framing import Framed, frame, unframe
 
 FORMAT = 1
@@ -54,6 +55,8 @@ class Position:
 class Pending:
     """What waits to be committed, in order, and what may wait to be published.
 
+    `published` are the keys of those, and of the ones carried by the last advance, whose changes
+    are known to be visible: they must be synced before `advance`.
     `unfinished` are those of `events`, and of the ones carried by the last advance, that are
     not known to be visible; their changes are without those that a later event replaces. To
     apply them again undoes nothing, provided that whoever could change the same keys has been
@@ -65,6 +68,7 @@ class Pending:
 
     events: tuple[Noted, ...]
     unfinished: tuple[Noted, ...]
+    published: frozenset[str]
     position: Position
     tip: str | None
     damaged: int
@@ -140,14 +144,15 @@ class Journal:
             if len(events) == limit:
                 later = [text, *(rest for _, rest in notes), *later]
                 break
-            events.append(replace(noted, done=noted.event.id in settled))
+            events.append(replace(noted, done=_is_done(noted, settled)))
             end = behind
         else:
             end = found.end
-        carried = [noted for noted in state.carried if noted.event.id not in settled]
+        carried = [replace(noted, done=_is_done(noted, settled)) for noted in state.carried]
         return Pending(
             events=tuple(events),
             unfinished=_unfinished([*carried, *events], later, voided),
+            published=frozenset(change.key for one in (*carried, *events) if one.done for change in one.event.changes),
             position=Position(position.segment, position.offset + end),
             tip=state.tip,
             damaged=found.damaged,
@@ -272,6 +277,10 @@ class Journal:
         except (ValueError, KeyError, TypeError) as error:
             hint = "remove it: what is in the ledger already is then found by its ids"
             raise Corrupt(f"{self._state} is damaged: {error!r}", hint=hint) from error
+
+
+def _is_done(noted: Noted, settled: Collection[str]) -> bool:
+    return noted.event.id in settled and not oslock.of_earlier_boot(noted.process)
 
 
 def _unfinished(noted: Sequence[Noted], following: Sequence[str], voided: Collection[str]) -> tuple[Noted, ...]:

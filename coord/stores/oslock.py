@@ -88,6 +88,11 @@ def _enter(fd: int) -> bool:
     return inherited
 
 
+def held_since_boot(path: Path) -> bool:
+    """Tell whether anybody has held the lock on PATH since this machine was started."""
+    return _read(str(path)).endswith(me().boot)
+
+
 def _take(path: Path, deadline: float | None) -> int | None:
     while True:
         fd = _open(path)
@@ -211,6 +216,14 @@ class Processes:
             return None
         return self._is_same(process, mine)
 
+    def of_earlier_boot(self, process: Process) -> bool:
+        """Tell whether PROCESS ran on this machine before it was started last."""
+        return _rebooted(process.boot, self.me().boot)
+
+    def knows_boots(self) -> bool:
+        """Tell whether this system names its boots, so that `of_earlier_boot` can tell."""
+        return bool(boot := self.me().boot) and not boot.startswith(_UNKNOWN)
+
     def _is_same(self, process: Process, mine: Process) -> bool | None:
         seen = self._seen(process.pid, mine.boot)
         if seen is None or not _SECONDS.fullmatch(process.started_at):
@@ -284,3 +297,5 @@ _HERE = Processes()
 me = _HERE.me
 is_alive = _HERE.is_alive
 process_of = _HERE.of
+of_earlier_boot = _HERE.of_earlier_boot
+knows_boots = _HERE.knows_boots
