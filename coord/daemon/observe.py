@@ -11,7 +11,7 @@ from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
 from coord.model.records import Lock, Message
-from coord.service import adopt, leasebook, merges, verify
+from coord.service import adopt, leasebook, looks, merges, verify
 from coord.service.coord import Coord
 
 R = TypeVar("R")
@@ -81,7 +81,7 @@ class Observer:
         self.coord = coord
         self.placed: set[str] = set()
         self._cache = _Cache()
-        self._looks = verify.Looks(coord)
+        self._looks = looks.Looks(coord)
         self._steadiness = Steadiness(coord.config.watch.scan_every)
         self._reminded: dict[tuple[str, str], int] | None = None
         self._ledger_read: tuple[str | None, tuple[Read, ...]] = (None, ())

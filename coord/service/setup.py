@@ -7,26 +7,21 @@ whether it is done already, so that setting up again, or after a crash, does wha
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from coord.config import checks, flow, reading, writing
 from coord.config.schema import Agent, Config
 from coord.git import history, ledger, merge, repo, worktree
 from coord.git.repo import Git, Place
-from coord.model import keys, mailboxes
-from coord.model.errors import ConfigError, Corrupt, Refused, Unavailable, Usage
-from coord.model.records import Change
-from coord.service import committer, delivery, leasebook, verify
+from coord.model import keys
+from coord.model.errors import ConfigError, Refused, Unavailable, Usage
+from coord.service import committer, delivery, livefolders
 from coord.service.clock import Clock
 from coord.service.coord import CONFIG_NAME, Coord
 from coord.stores import durable
-from coord.stores.base import parts_of
 from coord.stores.files import FileStore
 
 _BRANCH = ledger.REF.removeprefix("refs/heads/")
-_BATCH = 200
-_MARKED = b"Where this file is missing, coord takes the folder for emptied by accident: `coord init` fills it again.\n"
 # Enough to meet everybody who still works here; reading them takes about a tenth of a second.
 _RECENT = 5_000
 
@@ -82,7 +77,7 @@ def init(
     if agents and from_file is not None:
         raise Usage("agents are named twice, by name and by file", hint="give --agents or --from, not both")
     for folder in keys.FOLDERS:
-        _check_folder(place.home / folder)
+        livefolders.check(place.home / folder)
     with FileStore(place.home, place.common / "coord").exclusive("init"):
         progress = _Progress()
         if fault := ledger.Ledger(Git(place.home)).blocked():
@@ -93,7 +88,8 @@ def init(
         _folders(coord, progress)
         progress.add(".git/info/exclude", made=worktree.hide(place.common))
         _ledger(coord, source, progress)
-        restored = _restore(coord)
+        restored = livefolders.fill(coord)
+        coord.indexed().close()
     return Initialised(
         str(place.home), config.names, tuple(progress.made), tuple(progress.existed), restored, tuple(progress.notes)
     )
@@ -182,28 +178,10 @@ def _named_by(git: Git, commit: str) -> set[str]:
 
 
 def _folders(coord: Coord, progress: _Progress) -> None:
-    names = mailboxes.everyone(coord.config.names)
-    personal = [name for name in names if name not in keys.SHARED_MAILBOXES]
-    wanted = [*keys.FOLDERS, *map(keys.mailbox, names), keys.MERGES]
-    for folder in wanted:
-        progress.add(folder, made=_make_folder(coord.home / folder))
-    for name in personal:
-        # Moving a file there is how a reader without coord acknowledges it.
-        _make_folder(coord.home / keys.mailbox(name) / "read")
-
-
-def _make_folder(path: Path) -> bool:
-    _check_folder(path)
-    if path.is_dir():
-        return False
-    with durable.faults(f"make {path}"):
-        durable.make_folder(path)
-    return True
-
-
-def _check_folder(path: Path) -> None:
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise Corrupt(f"{path} is no real folder", hint="move it away, then run `coord init` again")
+    for folder in livefolders.shared(coord.config):
+        progress.add(folder, made=livefolders.make(coord.home / folder))
+    for folder in livefolders.read(coord.config):
+        livefolders.make(coord.home / folder)
 
 
 def _ledger(coord: Coord, source: _Source | None, progress: _Progress) -> None:
@@ -227,42 +205,3 @@ def _skip_history(coord: Coord, commit: str) -> None:
     pending = coord.journal.read()
     if not pending.events:
         coord.journal.advance(pending, tip=commit, carried=pending.unfinished)
-
-
-def _restore(coord: Coord) -> int:
-    """Fill the folders that are new here, or were emptied, with the ledger's records; what is there is newer and stays.
-
-    A folder is marked when it is filled, so that a restore which was cut off is done again.
-    """
-    unmarked = [folder for folder in keys.FOLDERS if not (coord.home / folder / verify.MARKER).exists()]
-    if not unmarked:
-        return 0
-    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(committer.GUARD):
-        busy = verify.touched(coord.journal.read(verify.EVERYTHING))
-        tip = coord.ledger.tip()
-        tree = history.tree(coord.git, tip) if tip else {}
-        wanted = {
-            key: blob
-            for key, blob in tree.items()
-            if key.partition("/")[0] in unmarked and key not in busy and _may_live(key)
-        }
-        contents = zip(history.blobs(coord.git, wanted.values()), wanted, strict=True)
-        restored = 0
-        while batch := list(islice(contents, _BATCH)):
-            missing = [Change(key, data) for data, key in batch if not os.path.lexists(coord.home / key)]
-            coord.store.apply(missing)
-            restored += len(missing)
-    for folder in unmarked:
-        marker = coord.home / folder / verify.MARKER
-        with durable.faults(f"write {marker}"):
-            durable.replace(marker, _MARKED)
-    return restored
-
-
-def _may_live(key: str) -> bool:
-    """Tell whether KEY, which came from somebody else's repository, is a record's place."""
-    try:
-        parts_of(key)
-    except Refused:
-        return False
-    return keys.is_record(key)

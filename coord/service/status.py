@@ -15,7 +15,7 @@ from coord.model import codec, ids, keys, leases, mailboxes, scope
 from coord.model.errors import BadRecord, CoordError, TimedOut
 from coord.model.leases import Ask
 from coord.model.records import Lock, MergeRequest, Message, Mode, Priority
-from coord.service import branches, committer, merges, verify, watching
+from coord.service import branches, committer, livefolders, merges, watching
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
@@ -352,7 +352,7 @@ def _waiting(coord: Coord) -> int | None:
         return 0
     try:
         with coord.store.exclusive(committer.GUARD, timeout=_WAIT):
-            return len(coord.journal.read(verify.EVERYTHING).events)
+            return len(coord.journal.read(livefolders.EVERYTHING).events)
     except TimedOut:
         return None
 

@@ -10,7 +10,7 @@ from neverset import NOW, farm_in, git, message, publish, traces
 from coord.model import codec, keys
 from coord.model.errors import Corrupt
 from coord.model.records import Change, Lock
-from coord.service import setup, verify
+from coord.service import livefolders, setup, verify
 from coord.service.coord import Coord
 from coord.stores import oslock
 
@@ -75,7 +75,7 @@ def test_a_restore_that_was_cut_off_goes_on(farm: Path, tmp_path: Path) -> None:
     publish(farm, ("backend", {keys.lock(lock): codec.encode(lock)}))
     there = clone_of(farm, tmp_path / "clone")
     assert setup.init(there).restored == 3
-    (there / "inbox" / verify.MARKER).unlink()
+    (there / "inbox" / livefolders.MARKER).unlink()
     (there / both[1]).unlink()
     (there / keys.lock(lock)).unlink()
     assert setup.init(there).restored == 1
@@ -109,7 +109,7 @@ def test_what_somebody_is_still_publishing_is_left_to_them(farm: Path) -> None:
     coord = Coord.open(farm, who="backend")
     coord.record(coord.event("mail.sent", "word", [Change(key, codec.encode(message(1)))]))
     coord.settle()
-    (farm / "inbox" / verify.MARKER).unlink()
+    (farm / "inbox" / livefolders.MARKER).unlink()
     writer = oslock.process_of(os.getppid())
     assert writer is not None
     event = coord.event("mail.read", "word", [Change(keys.as_read(key), codec.encode(message(1))), Change(key, None)])

@@ -19,6 +19,7 @@ from coord.model.records import Change
 from coord.service import locks, mail, verify
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.service.looks import Looks
 from coord.stores import oslock
 from coord.stores.base import Stored
 from coord.stores.files import FileStore
@@ -134,7 +135,7 @@ def test_verify_holds_while_others_write(repo: Path, coord_for: As) -> None:
     writer = threading.Thread(target=work)
     writer.start()
     try:
-        looks = verify.Looks(coord_for("owner"))
+        looks = Looks(coord_for("owner"))
         for _ in range(25):
             assert verify.drift(coord_for("owner"), looks) == ()
     finally:
@@ -157,7 +158,7 @@ def test_looking_again_reads_nothing_that_did_not_change(repo: Path, coord_for: 
     key = sent(coord_for)
     coord = coord_for("owner")
     store = coord.store = Counting(coord.home, coord.private)
-    looks = verify.Looks(coord, tick=timedelta(seconds=-1))
+    looks = Looks(coord, tick=timedelta(seconds=-1))
     assert looks.files() == looks.files() == looks.tree()
     assert store.reads == 1
     with (repo / key).open("ab") as file:
@@ -170,7 +171,7 @@ def test_what_changed_just_now_is_read_again_since_it_may_change_within_the_same
     sent(coord_for)
     coord = coord_for("owner")
     store = coord.store = Counting(coord.home, coord.private)
-    looks = verify.Looks(coord)
+    looks = Looks(coord)
     assert looks.files() == looks.files()
     assert store.reads == 2
 
