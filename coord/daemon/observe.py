@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import TypeVar
 
 from coord.daemon.plan import Dropped, Read, View, Waiting
@@ -11,35 +10,12 @@ from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
 from coord.model.records import Lock, Message
-from coord.service import adopt, leasebook, looks, merges, verify
+from coord.service import adopt, clock, leasebook, looks, merges, verify
+from coord.service.clock import Pace
 from coord.service.coord import Coord
 
 R = TypeVar("R")
-JUMP = 5.0
 _REMINDERS = ("mail.reminded", "mail.escalated")
-
-
-@dataclass
-class Steadiness:
-    """Tells whether the wall clock and the monotonic clock have passed the same time.
-
-    They part when the machine sleeps or the clock is set; a jump of more than five seconds
-    makes the daemon reap nothing for one interval.
-    """
-
-    interval: timedelta
-    _wall: datetime | None = None
-    _monotonic: float = 0.0
-    _unsteady_until: float = 0.0
-
-    def check(self, wall: datetime, monotonic: float) -> bool:
-        """Take a reading of both clocks and tell whether they can be trusted."""
-        if self._wall is not None:
-            jump = abs((wall - self._wall).total_seconds() - (monotonic - self._monotonic))
-            if jump > JUMP:
-                self._unsteady_until = monotonic + self.interval.total_seconds()
-        self._wall, self._monotonic = wall, monotonic
-        return monotonic >= self._unsteady_until
 
 
 @dataclass
@@ -82,21 +58,24 @@ class Observer:
         self.placed: set[str] = set()
         self._cache = _Cache()
         self._looks = looks.Looks(coord)
-        self._steadiness = Steadiness(coord.config.watch.scan_every)
+        self._pace: Pace | None = None
         self._reminded: dict[tuple[str, str], int] | None = None
         self._ledger_read: tuple[str | None, tuple[Read, ...]] = (None, ())
 
     def view(self, *, full: bool) -> View:
         """Look; FULL also compares the folders with the ledger, which costs a git process when anything changed."""
         coord = self.coord
-        now = coord.now()
+        now, monotonic = clock.read(coord.clock)
+        if self._pace is None:
+            self._pace = Pace.at(now, monotonic)
+        self._pace = self._pace.then(now, monotonic, coord.config.watch.scan_every)
         inbox = list(self._messages())
         locks = tuple(self._locks())
         self._cache.keep({waiting.key for waiting in inbox} | {keys.lock(lock) for lock in locks})
         return View(
             now=now,
             config=coord.config,
-            steady=self._steadiness.check(now, coord.clock.monotonic()),
+            steady=self._pace.steady,
             dropped=tuple(self._dropped()),
             shared=tuple(
                 key

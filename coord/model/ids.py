@@ -18,6 +18,18 @@ def ulid(at: datetime, entropy: bytes) -> str:
     when its adoption is interrupted and done again.
     """
     value = int(at.timestamp() * 1000) << 80 | int.from_bytes(entropy[:10].ljust(10, b"\0"), "big")
+    return _spelled(value)
+
+
+def after(identifier: str) -> str:
+    """Return the id that sorts next behind IDENTIFIER."""
+    value = 0
+    for character in identifier:
+        value = value << 5 | ALPHABET.index(character)
+    return _spelled(value + 1)
+
+
+def _spelled(value: int) -> str:
     return "".join(ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
 
 

@@ -25,7 +25,8 @@ _COMPARED = 200
 class Ask:
     """A request for scopes, all or none, or the same request waiting in the queue.
 
-    `ticket` is a ULID and says whose turn it is; `process` is who waits.
+    `ticket` is a ULID and says whose turn it is; `process` is who waits, `bound_to` the
+    process whose death is to free what is granted.
     """
 
     ticket: str
@@ -34,6 +35,7 @@ class Ask:
     mode: Mode
     asked_at: datetime
     process: Process | None
+    bound_to: Process | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,13 @@ def live(held: Iterable[Lock], now: datetime) -> tuple[Lock, ...]:
 def expired(held: Iterable[Lock], now: datetime) -> tuple[Lock, ...]:
     """Return the leases past their time."""
     return tuple(lock for lock in held if lock.expires_at <= now)
+
+
+def spared(held: Iterable[Lock], since: datetime, until: datetime) -> tuple[Lock, ...]:
+    """Return HELD, where what had not expired at SINCE lasts until UNTIL at least."""
+    return tuple(
+        replace(lock, expires_at=max(lock.expires_at, until)) if lock.expires_at > since else lock for lock in held
+    )
 
 
 def blockers(held: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form, now: datetime) -> tuple[Lock | Ask, ...]:
@@ -171,27 +180,38 @@ def release(
 
 
 def circle(held: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form, now: datetime) -> tuple[str, ...]:
-    """Return the shortest circle of holders that waiting for ASK would close, from the asker to the asker, or ().
+    """Return the holders along the shortest circle that waiting for ASK closes, from the asker to the asker, or ().
 
-    A holder waits for the holders of all that blocks any of its asks.
+    An ask waits for asks before it and for leases, and a lease for what its holder asks, as far as
+    that is asked for the same process: one agent may have several. What is granted on the way may
+    close a circle later, so whoever waits looks again.
     """
     waiting = (*(other for other in queue if other.ticket != ask.ticket), ask)
-    reached: dict[str, str] = {}
-    steps = [(ask, blocker.holder) for blocker in blockers(held, waiting, ask, form, now)]
-    while steps and ask.holder not in reached:
-        further: list[tuple[Ask, str]] = []
-        for waiter, name in steps:
-            if name not in reached:
-                reached[name] = waiter.holder
-                asks = (other for other in waiting if other.holder == name)
-                further += [(other, b.holder) for other in asks for b in blockers(held, waiting, other, form, now)]
+    came_from: dict[str, Ask] = {}
+    steps = [ask]
+    while steps and ask.ticket not in came_from:
+        further: list[Ask] = []
+        for waiter in steps:
+            for blocker in blockers(held, waiting, waiter, form, now):
+                for other in waiting:
+                    if other.ticket not in came_from and _holds_up(other, blocker):
+                        came_from[other.ticket] = waiter
+                        further.append(other)
         steps = further
-    if ask.holder not in reached:
+    if ask.ticket not in came_from:
         return ()
-    names = [ask.holder, reached[ask.holder]]
-    while names[-1] != ask.holder:
-        names.append(reached[names[-1]])
-    return tuple(reversed(names))
+    path = [ask, came_from[ask.ticket]]
+    while path[-1].ticket != ask.ticket:
+        path.append(came_from[path[-1].ticket])
+    return tuple(one.holder for one in reversed(path))
+
+
+def _holds_up(ask: Ask, blocker: Lock | Ask) -> bool:
+    """Tell whether BLOCKER cannot go away before ASK is granted."""
+    if isinstance(blocker, Ask):
+        return ask.ticket == blocker.ticket
+    apart = None not in (ask.bound_to, blocker.process) and ask.bound_to != blocker.process
+    return ask.holder == blocker.holder and not apart
 
 
 def next_in_line(held: Sequence[Lock], queue: Sequence[Ask], released: Lock, form: Form, now: datetime) -> Ask | None:

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from coord.model import codec, ids, keys, leases, times
 from coord.model.errors import BadRecord, NotFound
 from coord.model.leases import Ask
 from coord.model.records import Change, Lock, Mode, Process
 from coord.model.scope import same
-from coord.service import delivery
+from coord.service import delivery, steadiness
+from coord.service.clock import Pace
 from coord.service.coord import Coord
 from coord.stores import oslock
 
@@ -33,10 +35,11 @@ def opened(coord: Coord) -> Iterator["Book"]:
     """Open the book alone among all processes; leases of processes proven dead are freed first.
 
     What a crashed predecessor noted and did not publish is finished before anything is
-    decided: its lease was granted.
+    decided: its lease was granted. All is decided for one moment, that of opening: however
+    long the machine sleeps before the book is closed, nothing more expires in it.
     """
     with coord.exclusive(GUARD):
-        book = Book.read(coord)
+        book = Book.at(coord, steadiness.look(coord, keep=True))
         for lock in [lock for lock in book.held if holder_is_dead(lock)]:
             book = book.free(lock, "lease.freed", "the process that held it died")
         yield book
@@ -49,43 +52,60 @@ def holder_is_dead(lock: Lock) -> bool:
 
 @dataclass(frozen=True)
 class Book:
-    """The leases on file (expired ones too) and the queue of waiters, by ticket."""
+    """The leases on file (expired ones too) and the queue of waiters, by ticket, as they are at the moment `now`.
+
+    After a jump of the clock, what had not expired before it lasts for one interval more.
+    """
 
     coord: Coord
     held: tuple[Lock, ...]
     queue: tuple[Ask, ...]
+    now: datetime
 
     @property
     def live(self) -> tuple[Lock, ...]:
         """The leases that stand now: not past their time, and not of a process proven dead."""
-        found = leases.live(self.held, self.coord.now())
+        found = leases.live(self.held, self.now)
         return tuple(lock for lock in found if not holder_is_dead(lock))
 
     @classmethod
     def read(cls, coord: Coord) -> "Book":
         """Read the book without the guard: for looking only."""
-        return cls(coord, _held(coord), _waiters(coord))
+        return cls.at(coord, steadiness.look(coord))
+
+    @classmethod
+    def at(cls, coord: Coord, pace: Pace) -> "Book":
+        """Read the book as it is at the moment of a look at the clocks."""
+        held = _held(coord)
+        if not pace.steady:
+            held = leases.spared(held, pace.before, pace.trusted_from)
+        return cls(coord, held, _waiters(coord), pace.wall)
+
+    def behind_all(self, ask: Ask) -> Ask:
+        """Return ASK with a ticket behind everybody who waits, whatever the clock said when it was drawn."""
+        last = max((other.ticket for other in self.queue), default="")
+        return ask if ask.ticket > last else replace(ask, ticket=ids.after(last))
 
     def blockers(self, ask: Ask) -> tuple[Lock | Ask, ...]:
         """Return what stands in the way of ASK now."""
-        return leases.blockers(self.held, self.queue, ask, self.coord.form, self.coord.now())
+        return leases.blockers(self.held, self.queue, ask, self.coord.form, self.now)
 
     def circle(self, ask: Ask) -> tuple[str, ...]:
         """Return the circle of holders that waiting for ASK would close."""
-        return leases.circle(self.held, self.queue, ask, self.coord.form, self.coord.now())
+        return leases.circle(self.held, self.queue, ask, self.coord.form, self.now)
 
-    def grant(self, ask: Ask, *, ttl: timedelta, note: str, process: Process | None) -> tuple[Lock, ...]:
+    def grant(self, ask: Ask, *, ttl: timedelta, note: str) -> tuple[Lock, ...]:
         """Grant ASK and record it in one event, after one for each expired lease it replaces.
 
         Raises:
             LeaseHeld: something stands in the way.
         """
-        coord, now = self.coord, self.coord.now()
+        coord, now = self.coord, self.now
         if in_the_way := self.blockers(ask):
             raise leases.refusal(in_the_way, now)
         last = self._last_token()
         granted = leases.grant(
-            self.held, ask, ttl=ttl, now=now, token=last, note=note, process=process, form=coord.form
+            self.held, ask, ttl=ttl, now=now, token=last, note=note, process=ask.bound_to, form=coord.form
         )
         top = max((last, *(lock.token for lock in granted.locks)))
         self._keep_token(top)
@@ -107,7 +127,7 @@ class Book:
 
     def renew(self, holder: str, scopes: Sequence[str], *, ttl: timedelta, token: int | None) -> tuple[Lock, ...]:
         """Extend some of HOLDER's leases (all when SCOPES is empty)."""
-        coord, now = self.coord, self.coord.now()
+        coord, now = self.coord, self.now
         chosen = scopes or [lock.scope for lock in leases.release(self.held, holder, (), token, coord.form)]
         if not chosen:
             raise NotFound(f"{holder} holds no lease", hint="see `coord lock list`")
@@ -158,14 +178,14 @@ class Book:
 
     def expire(self, scope: str, token: int) -> bool:
         """Remove a lease that is past its time; False where it was renewed, released or passed on meanwhile."""
-        now = self.coord.now()
-        found = [lock for lock in self.held if (lock.scope, lock.token) == (scope, token) and lock.expires_at <= now]
+        past = leases.expired(self.held, self.now)
+        found = [lock for lock in past if (lock.scope, lock.token) == (scope, token)]
         for lock in found:
             self.free(lock, "lease.expired", f"it expired at {times.format_time(lock.expires_at)}")
         return bool(found)
 
     def _tell(self, lock: Lock, why: str) -> tuple[Change, ...]:
-        follower = leases.next_in_line(self.held, self.queue, lock, self.coord.form, self.coord.now())
+        follower = leases.next_in_line(self.held, self.queue, lock, self.coord.form, self.now)
         after = f"\n{follower.holder} is next in line.\n" if follower else "\n"
         body = (
             f"Your lease on `{lock.scope}` (token {lock.token}) is gone: {why}.\n{after}"
@@ -260,10 +280,9 @@ def _waiters(coord: Coord) -> tuple[Ask, ...]:
 
 
 def _ask(plain: dict[str, object]) -> Ask:
-    process = plain["process"]
     mode: Mode = "shared" if plain["mode"] == "shared" else "exclusive"
     scopes = plain["scopes"]
-    if not isinstance(process, dict) or not isinstance(scopes, list):
+    if not isinstance(scopes, list):
         raise TypeError("not a ticket")
     return Ask(
         ticket=str(plain["ticket"]),
@@ -271,32 +290,39 @@ def _ask(plain: dict[str, object]) -> Ask:
         scopes=tuple(str(one) for one in scopes),
         mode=mode,
         asked_at=datetime.fromisoformat(str(plain["asked_at"])),
-        process=Process(pid=int(process["pid"]), started_at=str(process["started_at"]), boot=str(process["boot"])),
+        process=_process(plain["process"]),
+        bound_to=_process(plain["bound_to"]) if plain.get("bound_to") else None,
     )
 
 
+def _process(plain: object) -> Process:
+    if not isinstance(plain, dict):
+        raise TypeError("not a process")
+    return Process(pid=int(plain["pid"]), started_at=str(plain["started_at"]), boot=str(plain["boot"]))
+
+
 @contextmanager
-def ticket(coord: Coord, ask: Ask) -> Iterator[Callable[[], None]]:
-    """Hold a place in the queue: call what this yields to enter it; leaving always gives it back.
+def ticket(coord: Coord) -> Iterator[Callable[[Ask], None]]:
+    """Hold a place in the queue: call what this yields to enter it with an ask; leaving always gives it back.
 
     A place is private state: a waiter that dies loses it, by proof that its process is dead.
     """
-    path = coord.private / "waiting" / ask.ticket
-    entered = False
+    folder = coord.private / "waiting"
+    entered: list[Path] = []
 
-    def enter() -> None:
-        nonlocal entered
+    def enter(ask: Ask) -> None:
         if not entered:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / ask.ticket
             begun = path.with_suffix(".begun")
             begun.write_text(json.dumps(codec.to_plain(ask)), encoding="utf-8")
             begun.replace(path)
-            entered = True
+            entered.append(path)
 
     try:
         yield enter
     finally:
-        if entered:
+        for path in entered:
             path.unlink(missing_ok=True)
             # Whoever stood behind may be first now. A book that cannot be read must not hide what was granted.
             with suppress(BadRecord):

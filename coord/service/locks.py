@@ -8,7 +8,7 @@ from typing import Annotated
 from coord.model import leases, mailboxes, scope, scopetext, times
 from coord.model.errors import NotFound, Refused, TimedOut, Usage, WouldDeadlock
 from coord.model.leases import Ask
-from coord.model.records import Lock, Mode, Process
+from coord.model.records import Lock, Mode
 from coord.model.scope import Form
 from coord.service import leasebook
 from coord.service.command import command
@@ -85,29 +85,34 @@ def acquire(
         mode=mode,
         asked_at=coord.now(),
         process=oslock.me(),
+        bound_to=process,
     )
     if not wait:
         with leasebook.opened(coord) as book:
-            return Leases(book.grant(ask, ttl=ttl, note=note, process=process))
-    return _queue(coord, ask, wait, ttl=ttl, note=note, process=process)
+            return Leases(book.grant(book.behind_all(ask), ttl=ttl, note=note))
+    return _queue(coord, ask, wait, ttl=ttl, note=note)
 
 
-def _queue(coord: Coord, ask: Ask, wait: timedelta, *, ttl: timedelta, note: str, process: Process | None) -> Leases:
+def _queue(coord: Coord, ask: Ask, wait: timedelta, *, ttl: timedelta, note: str) -> Leases:
     deadline = coord.clock.monotonic() + wait.total_seconds()
     coord.settle()
-    with coord.bells.listen(leasebook.bell(ask.holder)) as bell, leasebook.ticket(coord, ask) as enqueue:
+    queued = False
+    with coord.bells.listen(leasebook.bell(ask.holder)) as bell, leasebook.ticket(coord) as enqueue:
         while True:
             with leasebook.opened(coord) as book:
+                if not queued:
+                    ask = book.behind_all(ask)
                 blockers = book.blockers(ask)
                 if not blockers:
-                    return Leases(book.grant(ask, ttl=ttl, note=note, process=process))
+                    return Leases(book.grant(ask, ttl=ttl, note=note))
                 if circle := book.circle(ask):
                     raise WouldDeadlock(
                         f"waiting would never end: {' waits for '.join(circle)}",
                         hint="release what you hold first, then ask again for all of it together",
                         circle=circle,
                     )
-                enqueue()
+                enqueue(ask)
+                queued = True
             left = deadline - coord.clock.monotonic()
             if left <= 0:
                 waited = times.format_duration(wait)

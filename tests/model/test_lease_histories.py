@@ -1,6 +1,5 @@
 """Random histories of leases, judged by rules written a second time."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from coord.model import leases
 from coord.model.errors import LeaseHeld
 from coord.model.leases import Ask
-from coord.model.records import Lock, Mode
+from coord.model.records import Lock, Mode, Process
 from coord.model.scope import Form
 
 PLAIN = Form()
@@ -26,12 +25,21 @@ modes: st.SearchStrategy[Mode] = st.sampled_from(["exclusive", "shared"])
 thorough = settings(deadline=None, print_blob=True, derandomize=False, max_examples=300)
 
 
-def ask(holder: str, *scopes: str, mode: Mode, ticket: int) -> Ask:
-    return Ask(ticket=f"{ticket:026}", holder=holder, scopes=scopes, mode=mode, asked_at=NOW, process=None)
+def ask(holder: str, *scopes: str, mode: Mode, ticket: int, bound_to: Process | None = None) -> Ask:
+    return Ask(
+        ticket=f"{ticket:026}",
+        holder=holder,
+        scopes=scopes,
+        mode=mode,
+        asked_at=NOW,
+        process=None,
+        bound_to=bound_to,
+    )
 
 
-def lock(holder: str, scope: str, token: int, mode: Mode) -> Lock:
-    return Lock(scope=scope, holder=holder, token=token, granted_at=NOW, expires_at=NOW + MINUTE, mode=mode)
+def lock(holder: str, scope: str, token: int, mode: Mode, process: Process | None = None) -> Lock:
+    until = NOW + MINUTE
+    return Lock(scope=scope, holder=holder, token=token, granted_at=NOW, expires_at=until, mode=mode, process=process)
 
 
 def below(a: str, b: str) -> bool:
@@ -123,6 +131,11 @@ class History:
                 self.queue.remove(one)
                 self.grant(one, 5)
 
+    def look_again(self) -> None:
+        for one in list(self.queue):
+            if leases.circle(self.held, self.queue, one, PLAIN, self.now):
+                self.queue.remove(one)
+
     def pass_time(self, minutes: int) -> None:
         self.now += minutes * MINUTE
 
@@ -162,45 +175,55 @@ def test_a_queue_without_circles_is_served_to_its_end(history: list[tuple[str, .
             if holder not in waiting:
                 book.release(holder)
         book.serve()
+        book.look_again()
     assert not book.queue, "somebody waits for ever"
 
 
+processes = st.sampled_from([None, *(Process(pid=pid, started_at="1", boot="b") for pid in (1, 2))])
 asks = st.builds(
-    lambda holder, wanted, mode, ticket: ask(holder, *wanted, mode=mode, ticket=ticket),
+    lambda holder, wanted, mode, ticket, bound_to: ask(holder, *wanted, mode=mode, ticket=ticket, bound_to=bound_to),
     holders,
     scopes,
     modes,
     st.integers(1, 1000),
+    processes,
 )
-books = st.lists(st.tuples(holders, st.sampled_from(SCOPES[:5]), modes), max_size=5)
+books = st.lists(st.tuples(holders, st.sampled_from(SCOPES[:5]), modes, processes), max_size=5)
 
 
 def edges(held: Sequence[Lock], waiting: Sequence[Ask], one: Ask) -> set[str]:
-    names = {each.holder for each in held if collide(each, one)}
+    """The tickets that must be served before ONE can be, where leases go only when their holders wait no more."""
+    standing = [each for each in held if collide(each, one)]
+    through = {
+        other.ticket
+        for other in waiting
+        for each in standing
+        if other.holder == each.holder
+        and (other.bound_to is None or each.process is None or other.bound_to == each.process)
+    }
     mine = [each for each in held if each.holder == one.holder and (each.mode == "exclusive" or one.mode == "shared")]
     fresh = tuple(scope for scope in one.scopes if not any(below(scope, each.scope) for each in mine))
     earlier = [each for each in waiting if each.ticket < one.ticket]
-    return names | {each.holder for each in earlier if collide(each, replace(one, scopes=fresh))}
+    return through | {each.ticket for each in earlier if collide(each, replace(one, scopes=fresh))}
 
 
 @thorough
 @given(books, st.lists(asks, max_size=6, unique_by=lambda one: one.ticket), asks)
 def test_a_circle_is_found_exactly_where_a_plain_search_finds_one(
-    book: list[tuple[str, str, Mode]], queue: list[Ask], new: Ask
+    book: list[tuple[str, str, Mode, Process | None]], queue: list[Ask], new: Ask
 ) -> None:
-    held = [lock(holder, scope, token, mode) for token, (holder, scope, mode) in enumerate(book)]
+    held = [lock(holder, scope, token, mode, process) for token, (holder, scope, mode, process) in enumerate(book)]
     waiting = [one for one in queue if one.ticket != new.ticket] + [new]
-    graph: dict[str, set[str]] = {holder: set() for holder in HOLDERS}
-    for one in waiting:
-        graph[one.holder] |= edges(held, waiting, one)
-    first = edges(held, waiting, new)
-    reachable = set(first)
-    for _ in HOLDERS:
-        reachable |= {name for at in reachable for name in graph[at]}
+    graph = {one.ticket: edges(held, waiting, one) for one in waiting}
+    holder_of = {one.ticket: one.holder for one in waiting}
+    # All shortest walks at once: the sets of tickets that so many steps can reach.
+    reached, steps = [{new.ticket}], 0
+    while steps < len(waiting) and (steps == 0 or new.ticket not in reached[-1]):
+        reached.append({ticket for at in reached[-1] for ticket in graph[at]})
+        steps += 1
     found = leases.circle(held, queue, new, PLAIN, NOW)
-    assert bool(found) == (new.holder in reachable)
+    assert bool(found) == (new.ticket in reached[-1])
     if found:
+        assert len(found) == steps + 1
         assert found[0] == found[-1] == new.holder
-        assert found[1] in first
-        assert all(after in graph[before] for before, after in itertools.pairwise(found[1:]))
-        assert len(set(found)) == len(found) - 1
+        assert all(name in {holder_of[ticket] for ticket in level} for name, level in zip(found, reached, strict=True))

@@ -288,3 +288,30 @@ def test_a_circle_through_a_place_in_the_queue() -> None:
 def test_two_who_share_and_both_upgrade_close_a_circle() -> None:
     held = (lock("a", "x", 1, mode="shared"), lock("b", "x", 2, mode="shared"))
     assert leases.circle(held, (ask("b", "x", ticket=1),), ask("a", "x", ticket=2), PLAIN, NOW) == ("a", "b", "a")
+
+
+def test_one_agents_two_waiters_with_another_between_are_no_circle() -> None:
+    held = (lock("c", "x", 1), lock("b", "y", 2))
+    queue = (ask("a", "x", ticket=1), ask("b", "x", ticket=2))
+    assert leases.circle(held, queue, ask("a", "x", ticket=3), PLAIN, NOW) == ()
+    granted = (lock("a", "x", 3), lock("b", "y", 2))
+    assert leases.circle(granted, queue[1:], ask("a", "y", ticket=3), PLAIN, NOW) == ("a", "b", "a")
+
+
+def test_a_lease_of_one_process_does_not_wait_for_what_another_process_asks() -> None:
+    here, there = SHELL, replace(SHELL, pid=4712)
+    held = (replace(lock("a", "x", 1), process=here), lock("b", "y", 2))
+    queue = (ask("b", "x", ticket=1),)
+    wanted = ask("a", "y", ticket=2)
+    assert leases.circle(held, queue, replace(wanted, bound_to=there), PLAIN, NOW) == ()
+    assert leases.circle(held, queue, replace(wanted, bound_to=here), PLAIN, NOW) == ("a", "b", "a")
+    assert leases.circle(held, queue, wanted, PLAIN, NOW) == ("a", "b", "a")
+
+
+def test_what_had_not_expired_before_a_jump_lasts_until_its_end() -> None:
+    over, short, long = lock("a", "x", 1, left=-MINUTE), lock("b", "y", 2, left=MINUTE), lock("c", "z", 3)
+    assert leases.spared((over, short, long), NOW, NOW + 2 * MINUTE) == (
+        over,
+        replace(short, expires_at=NOW + 2 * MINUTE),
+        long,
+    )

@@ -256,8 +256,8 @@ def test_an_expired_lease_is_not_renewed_past_somebody_who_waits(repo: Path, coo
     clock = Moved(datetime.now(UTC))
     backend, frontend = Coord.open(repo, who="backend", clock=clock), coord_for("frontend")
     locks.acquire(backend, ("docs",), ttl=MINUTE)
-    with leasebook.ticket(frontend, waiting(frontend, "frontend", "docs/x.md")) as enqueue:
-        enqueue()
+    with leasebook.ticket(frontend) as enqueue:
+        enqueue(waiting(frontend, "frontend", "docs/x.md"))
         clock.at += MINUTE / 2
         locks.renew(backend, ttl=MINUTE)
         clock.at += 2 * MINUTE
@@ -304,8 +304,8 @@ def test_waiting_that_would_close_a_circle_is_refused_with_the_circle(coord_for:
     backend, frontend = coord_for("backend"), coord_for("frontend")
     taken(backend, "docs")
     taken(frontend, "web_app")
-    with leasebook.ticket(frontend, waiting(frontend, "frontend", "docs")) as enqueue:
-        enqueue()
+    with leasebook.ticket(frontend) as enqueue:
+        enqueue(waiting(frontend, "frontend", "docs"))
         with pytest.raises(WouldDeadlock, match="backend waits for frontend waits for backend") as caught:
             locks.acquire(backend, ("web_app",), wait=MINUTE)
     assert caught.value.facts["circle"] == ("backend", "frontend", "backend")
@@ -318,19 +318,19 @@ def test_whoever_is_next_is_woken_by_a_release_a_break_and_a_waiter_who_leaves(c
     first, second = waiting(backend, "backend", "docs"), waiting(frontend, "frontend", "docs/x.md")
     with frontend.bells.listen(leasebook.bell("frontend")) as bell:
         taken(owner, "docs/x.md")
-        with leasebook.ticket(frontend, second) as enqueue:
-            enqueue()
+        with leasebook.ticket(frontend) as enqueue:
+            enqueue(second)
             locks.release(owner)
             assert bell.wait(5)
         for name in ("security", "pm-architect"):
             taken(coord_for(name), "docs", shared=True)
-        with leasebook.ticket(frontend, second) as enqueue:
-            enqueue()
+        with leasebook.ticket(frontend) as enqueue:
+            enqueue(second)
             bell.drain()
             locks.break_(owner, "docs", reason="x")
             assert bell.wait(5)
-            with leasebook.ticket(backend, first) as before:
-                before()
+            with leasebook.ticket(backend) as before:
+                before(first)
             assert bell.wait(5)
 
 
