@@ -1,0 +1,95 @@
+"""What the workers of a torment do: each an ordinary use of coord, which says what it was told was done."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from coord.daemon import run
+from coord.model import ids
+from coord.service import locks, mail, merges
+from coord.service.command import Prose
+from coord.service.coord import Coord
+from coord.service.landing import Landing
+
+ADDRESSES = ("backend", "frontend", "security", "@web", "all")
+Say = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a worker does, and at which of its points it dies with its children or stops; 0 is none."""
+
+    role: str
+    who: str = "owner"
+    times: int = 1
+    seed: int = 0
+    point: int = 0
+    deed: str = "die"
+    family: bool = False
+    mutant: str = ""
+
+
+def send(repo: Path, plan: Plan, say: Say) -> None:
+    """Send mail, take a lease and give it back; each time a command of its own."""
+    chance = random.Random(plan.seed)
+    for number in range(plan.times):
+        with Coord.open(repo, who=plan.who) as coord:
+            for _ in range(chance.randint(1, 2)):
+                sent = mail.send(coord, (chance.choice(ADDRESSES),), Prose(f"{plan.seed} {number}\n" * 20))
+                say("sent", sent.message.id, *sent.delivered)
+            if chance.random() < 0.5:
+                (lock,) = locks.acquire(coord, (f"area/{plan.who}",)).locks
+                say("granted", lock.token, plan.who)
+                locks.release(coord)
+                say("released", lock.token)
+        assert coord.left is None, coord.left
+
+
+def read(repo: Path, plan: Plan, say: Say) -> None:
+    """Read all mail, and acknowledge what asks for it."""
+    with Coord.open(repo, who=plan.who) as coord:
+        for item in mail.read(coord, limit=1000).items:
+            if item.message.ack != "required":
+                say("read", plan.who, item.message.id)
+        for item in mail.list_(coord).items:
+            mail.ack(coord, (item.message.id,))
+            say("read", plan.who, item.message.id)
+    assert coord.left is None, coord.left
+
+
+def commit(repo: Path, plan: Plan, say: Say) -> None:
+    """Commit what waits."""
+    del plan, say
+    Coord.open(repo).committer.settle()
+
+
+def land(repo: Path, plan: Plan, say: Say) -> None:
+    """Merge what is queued, until nothing moves."""
+    del plan
+    with Coord.open(repo, who="owner") as coord:
+        landing, seen = Landing(coord), set[str]()
+        while queued := [one.id for _, one in merges.waiting(coord)]:
+            seen.update(queued)
+            moved = [landing.advance(one) for one in queued]
+            if not any(moved):
+                break
+        for one in seen.difference(queued):
+            say("landed", one)
+        coord.committer.settle()
+    assert coord.left is None, coord.left
+
+
+def watch(repo: Path, plan: Plan, say: Say) -> None:
+    """Be the daemon."""
+    del plan
+    run.watch(Coord.open(repo), say=lambda line: say("watch", ids.slug(line)))
+
+
+ROLES: dict[str, Callable[[Path, Plan, Say], None]] = {
+    "send": send,
+    "read": read,
+    "commit": commit,
+    "land": land,
+    "watch": watch,
+}
