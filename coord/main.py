@@ -12,6 +12,7 @@ from coord import deferral
 _RICH = ("rich", "rich.cells", "rich.console", "rich.table", "rich.text")
 _PARTIES = ("git", "sqlite_utils", "filelock", "psutil", *_RICH)
 _NOUNS = (
+    "bench",
     "checkpoints",
     "decisions",
     "history",

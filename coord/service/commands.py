@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any
 
 from coord.service import (
+    bench,
     checkpoints,
     decisions,
     history,
@@ -53,6 +54,7 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "log": (history, "log"),
     "history": (history, "at"),
     "ledger verify": (verify, "verify"),
+    "bench": (bench, "bench"),
     "watch status": (watching, "status"),
     "watch stop": (watching, "stop"),
 }
