@@ -1,13 +1,18 @@
 """Small things that many tests use."""
 
+import fcntl
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from coord.git import maintain
+
 
 def git(cwd: Path, *args: str) -> str:
     """Run git as a user would and return what it printed."""
+    if "fsck" in args:
+        at_rest(cwd)
     return subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -17,3 +22,11 @@ def eventually(holds: Callable[[], object], *, within: float = 10, what: str = "
     while not holds():
         assert time.monotonic() < deadline, f"{what} did not happen in {within} s"
         time.sleep(0.01)
+
+
+def at_rest(repo: Path) -> None:
+    """Wait until no repack runs in the background: `git fsck` finds fault with packs that go while it looks."""
+    lock = maintain.lock_of(repo / ".git")
+    if lock.exists():
+        with lock.open("ab") as held:
+            fcntl.flock(held, fcntl.LOCK_SH)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from coord.git import repo, stale
+from coord.git import maintain, repo, stale
 from coord.git.repo import Done, Git
 from coord.model import trailers
 from coord.model.errors import CoordError, LedgerMoved, Refused
@@ -56,8 +56,10 @@ class Ledger:
         """
         if not events:
             raise ValueError("append needs at least one event")
+        maintain.make_room(self._common)
         new = self._write(events, parent, int(now.timestamp()))
         self._settle()
+        maintain.tend(self._git, self._common)
         return new
 
     def _write(self, events: Sequence[Event], parent: str | None, now: int, *, attempts: int = _ATTEMPTS) -> str:

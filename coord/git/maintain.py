@@ -1,19 +1,33 @@
-"""Keeping the repository small, so that the user's own git never stops to do it because of coord."""
+"""Keeping the repository small, so that the user's own git never stops to do it because of coord.
+
+The ledger itself asks for it after each batch, whoever writes: under load the daemon makes
+dozens of packs a second, and without a daemon every command makes one.
+"""
 
 import fcntl
 import os
 import subprocess
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from coord.git.repo import Git
+from coord.model.errors import CoordError
 
-PACKS = 40  # git gc --auto runs at 50
+PACKS = 20  # git gc --auto runs at more than 50, and a repack takes a while
+CROWDED = 45
 LOOSE_IN_ONE_OF_256 = 20  # git gc --auto runs at 6,700 loose objects, 27 in a folder
 # No --write-midx: beside a gc it may name packs that the gc has just taken away, and `git fsck` fails.
 COMMAND = ("repack", "-d", "--quiet", "--geometric=2")
-_KEPT_BY = b"fast-import"
+KEPT_BY = b"fast-import"
 _LIMIT = 600.0
+_LONGEST_BRAKE = 2.0
+_POLL = 0.005
+_LEFT_BEHIND = 3_600.0
+# Others' gits name theirs alike, and one that fetches over a slow line may pause for long.
+_LEFT_BY_ANY = 86_400.0
+_HALF_WRITTEN = ("tmp_pack_*", "tmp_idx_*", "tmp_rev_*", ".tmp-*-pack-*")
 
 
 def needs_repack(common: Path) -> bool:
@@ -21,10 +35,33 @@ def needs_repack(common: Path) -> bool:
 
     Loose objects are estimated from one folder, as git does.
     """
-    objects = common / "objects"
-    suffixes = [name.rpartition(".")[2] for name in _names(objects / "pack")]
-    fixed = sum(suffixes.count(kind) for kind in ("keep", "promisor", "mtimes"))
-    return suffixes.count("pack") - fixed > PACKS or len(_names(objects / "17")) > LOOSE_IN_ONE_OF_256
+    return packs(common) > PACKS or len(_names(common / "objects" / "17")) > LOOSE_IN_ONE_OF_256
+
+
+def packs(common: Path) -> int:
+    """Return how many packs a repack may join."""
+    suffixes = [name.rpartition(".")[2] for name in _names(common / "objects" / "pack")]
+    return suffixes.count("pack") - sum(suffixes.count(kind) for kind in ("keep", "promisor", "mtimes"))
+
+
+def tend(git: Git, common: Path) -> None:
+    """Begin to make the repository smaller, if it is time to; waits for nothing and never fails."""
+    if not needs_repack(common):
+        return
+    lock = lock_of(common)
+    with suppress(OSError, CoordError):  # a full disk, say: whoever writes next begins it
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        if repack_in_background(git, lock):
+            sweep(common, time.time() - _LEFT_BEHIND)
+
+
+def make_room(common: Path, limit: float = _LONGEST_BRAKE) -> None:
+    """Where packs come faster than a repack joins them, wait until it is done, for LIMIT seconds at most."""
+    if packs(common) < CROWDED:
+        return
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline and _is_held(lock_of(common)):
+        time.sleep(_POLL)
 
 
 def repack(git: Git) -> None:
@@ -56,20 +93,43 @@ def repack_in_background(git: Git, lock: Path) -> bool:
 
 
 def sweep(common: Path, before: float) -> int:
-    """Remove what killed fast-imports left older than BEFORE (seconds since 1970); return how many files.
+    """Remove what killed gits left older than BEFORE (seconds since 1970); return how many files.
 
-    These are their crash reports, and their marks that a pack is still in use, which would keep it for ever.
+    These are fast-imports' crash reports, their marks that a pack is still in use, which would keep
+    it for ever, and, a day older, packs half written, of which git itself only takes some away.
     """
-    left = [*common.glob("fast_import_crash_*"), *(common / "objects" / "pack").glob("pack-*.keep")]
+    folder = common / "objects" / "pack"
+    left = [(file, before) for file in (*common.glob("fast_import_crash_*"), *folder.glob("pack-*.keep"))]
+    left += [(file, before - _LEFT_BY_ANY) for name in _HALF_WRITTEN for file in folder.glob(name)]
     removed = 0
-    for file in left:
+    for file, limit in left:
         try:
-            if file.stat().st_mtime < before and (file.suffix != ".keep" or file.read_bytes() == _KEPT_BY):
+            if file.stat().st_mtime < limit and (file.suffix != ".keep" or file.read_bytes() == KEPT_BY):
                 file.unlink()
                 removed += 1
         except FileNotFoundError:
             continue
     return removed
+
+
+def lock_of(common: Path) -> Path:
+    """Return the file whose OS lock a running repack holds."""
+    return common / "coord" / "guards" / "repack.lock"
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _names(folder: Path) -> list[str]:

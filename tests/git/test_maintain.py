@@ -31,6 +31,15 @@ def top(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.fixture(autouse=True)
+def _on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repack when a test says so, not when the ledger finds it time."""
+    monkeypatch.setattr(maintain, "tend", lambda *_: None)
+
+
+tend = maintain.tend
+
+
 def fill(top: Path, count: int) -> set[str]:
     book, told = Ledger(Git(top)), set()
     for number in range(count):
@@ -180,3 +189,46 @@ def test_sweep_takes_only_what_killed_imports_left(top: Path) -> None:
     assert [name.exists() for name in names] == [False, True, True]
     assert not crash.exists()
     assert maintain.sweep(common, before=2000.0) == 0
+
+
+def test_half_written_packs_go_when_nobody_can_be_at_them(top: Path) -> None:
+    pack = top / ".git/objects/pack"
+    halves = [pack / name for name in ("tmp_pack_a1B2c3", "tmp_idx_x", ".tmp-4711-pack-00ff.pack")]
+    for half in halves:
+        half.touch()
+        os.utime(half, (200_000, 200_000))
+    assert maintain.sweep(top / ".git", before=200_000 + 86_400.0) == 0
+    assert maintain.sweep(top / ".git", before=200_001 + 86_400.0) == 3
+    assert not any(half.exists() for half in halves)
+
+
+def test_the_ledger_keeps_its_own_packs_few(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintain, "tend", tend)
+    most, told = 0, set()
+    for _ in range(120):
+        told |= fill(top, 1)
+        most = max(most, packs(top))
+    assert most <= maintain.CROWDED
+    until(lambda: maintain.repack_in_background(Git(top), maintain.lock_of(top / ".git")))
+    assert history.ids_in(Git(top), None, REF) == told
+
+
+def test_a_crowd_of_packs_waits_for_the_repack_but_not_for_ever(top: Path) -> None:
+    fill(top, maintain.CROWDED)
+    common = top / ".git"
+    began = time.monotonic()
+    maintain.make_room(common, limit=30)
+    maintain.lock_of(common).parent.mkdir(parents=True, exist_ok=True)
+    with maintain.lock_of(common).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert time.monotonic() - began < 30
+        began = time.monotonic()
+        maintain.make_room(common, limit=0.2)
+        assert time.monotonic() - began >= 0.2
+
+
+def test_tending_never_fails(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(top, maintain.PACKS + 1)
+    (top / ".git/coord").write_text("in the way")
+    tend(Git(top), top / ".git")
+    assert packs(top) == maintain.PACKS + 1
