@@ -23,12 +23,14 @@ import psutil
 
 from coord.model.errors import Conflict, NotFound, Refused, TimedOut, Usage
 from coord.model.records import Process
+from coord.stores import patience
 from coord.stores.base import Guard
 from coord.stores.durable import faults
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.020
 _UNKNOWN = "-"
 _IDLE, _BUSY = b"idle ", b"busy "
+_STATE, _PID = 5, 16  # the mark: its state, who was inside last in ten digits and a blank, the boot
 # Raised before anything is noted: a refusal leaves nothing to finish.
 _ORDERLY = (Usage, NotFound, Refused, Conflict)
 _SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
@@ -39,14 +41,16 @@ _TICK, _CLOCK_SLACK = 0.005, 1.0
 def hold(path: Path, *, timeout: float | None, name: str) -> Iterator[Guard]:
     """Hold the exclusive lock on PATH, alone among all processes and threads of this machine.
 
+    Who waits for ever says after some seconds, on stderr, which process it waits for.
+
     Raises:
         TimedOut: TIMEOUT seconds passed first; None waits for ever, 0 tries once.
         Unavailable: the lock file cannot be opened.
     """
     with faults(f"lock {path}"):
-        fd = _take(path, None if timeout is None else time.monotonic() + timeout)
+        fd = _take(path, None if timeout is None else time.monotonic() + timeout, name)
     if fd is None:
-        message = f"{name} stayed busy for {timeout:g} s: another process holds {path}"
+        message = f"{name} stayed busy for {timeout:g} s: {_inside(path)[0]} holds {path}"
         raise TimedOut(message, hint="run it again, or give it more time", name=name)
     owner = os.getpid()
     try:
@@ -78,14 +82,36 @@ def _enter(fd: int) -> bool:
     Two small writes into a file that is always there cost microseconds and no sync: a mark lost
     to a power cut bears another boot's name, or none.
     """
-    boot = me().boot.encode()
-    inherited = os.pread(fd, 256, 0) != _IDLE + boot
+    boot, busy = me().boot.encode(), b"%s%010d " % (_BUSY, os.getpid())
+    found = os.pread(fd, 256, 0)
+    inherited = not found.startswith(_IDLE) or found[_PID:] != boot
     if inherited:
         os.ftruncate(fd, 0)
-        os.pwrite(fd, _BUSY + boot, 0)
+        os.pwrite(fd, busy + boot, 0)
     else:
-        os.pwrite(fd, _BUSY, 0)
+        os.pwrite(fd, busy, 0)
     return inherited
+
+
+def _inside(path: Path) -> tuple[str, str]:
+    """Say who is inside, as its mark has it, and what can be done about that."""
+    mark = _read(str(path))
+    digits = mark[_STATE:_PID].strip()
+    if not mark.startswith(_BUSY.decode()) or not digits.isdecimal() or mark[_PID:] != me().boot:
+        return "another process", "see who has it open, with lsof or fuser"
+    pid = int(digits)
+    try:
+        stopped = psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        stopped = False
+    if stopped:
+        return f"process {pid}, which is stopped,", f"resume it with kill -CONT {pid}, or end it with kill -KILL {pid}"
+    return f"process {pid}", f"if it hangs, end it with kill -KILL {pid}: the next one finishes what it began"
+
+
+def _waited_for(path: Path, name: str) -> str:
+    who, way_out = _inside(path)
+    return f"waiting for the guard {name!r}: {who} holds it; {way_out}"
 
 
 def held_since_boot(path: Path) -> bool:
@@ -93,11 +119,11 @@ def held_since_boot(path: Path) -> bool:
     return _read(str(path)).endswith(me().boot)
 
 
-def _take(path: Path, deadline: float | None) -> int | None:
+def _take(path: Path, deadline: float | None, name: str) -> int | None:
     while True:
         fd = _open(path)
         try:
-            locked = _lock(fd, deadline)
+            locked = _wait(fd, path, name) if deadline is None else _poll(fd, deadline)
             if locked and os.fstat(fd).st_nlink:
                 return fd
         except BaseException:
@@ -117,10 +143,16 @@ def _open(path: Path) -> int:
         return os.open(path, flags, 0o644)
 
 
-def _lock(fd: int, deadline: float | None) -> bool:
-    if deadline is None:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        return True
+def _wait(fd: int, path: Path, name: str) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with patience.speaking(lambda: _waited_for(path, name)):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+    return True
+
+
+def _poll(fd: int, deadline: float) -> bool:
     pause = _FIRST_PAUSE
     while True:
         try:
