@@ -1,12 +1,13 @@
 """What makes a value in `.coord.yaml` acceptable; each check raises Usage with the reason and a way out."""
 
+import difflib
 import re
 import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from coord.model import ids, keys, scope
+from coord.model import ids, keys, scope, secrets
 from coord.model.errors import Usage
 from coord.model.times import format_duration
 
@@ -68,6 +69,14 @@ def domain(domain: tuple[str, ...]) -> None:
         one_line(entry)
         if is_glob(entry):
             scope.normalise(entry, scope.Form())
+
+
+def secret_rules(names: tuple[str, ...]) -> None:
+    """Check that NAMES are rules by which coord knows credentials."""
+    for name in names:
+        if name not in secrets.NAMES:
+            near = difflib.get_close_matches(name[:40].lower(), secrets.NAMES, n=2) or secrets.NAMES
+            raise Usage(f"{name[:60]!a} is no rule's name", hint=f"Known: {', '.join(near)}.")
 
 
 def is_glob(entry: str) -> bool:

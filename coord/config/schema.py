@@ -107,6 +107,13 @@ class Checkpoints:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """Which credentials may enter the ledger all the same."""
+
+    allow: Annotated[tuple[str, ...], Key("names of rules that raise false alarms here", checks.secret_rules)] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """How the daemon looks around."""
 
@@ -127,6 +134,7 @@ class Config:
     mail: Annotated[Mail, Key("what becomes of mail")] = Mail()
     merge: Annotated[Merge, Key("what a branch must pass before it lands")] = Merge()
     checkpoints: Annotated[Checkpoints, Key("how many checkpoints stay at hand")] = Checkpoints()
+    secrets: Annotated[Secrets, Key("which credentials may enter the ledger all the same")] = Secrets()
     watch: Annotated[Watch, Key("how the daemon looks around")] = Watch()
 
     @property

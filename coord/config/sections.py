@@ -98,7 +98,7 @@ def _aside(hint: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Suggest what NAME may have been meant to be: the nearest of KNOWN, else all of them, else nothing."""
-    names = list(known)
+    names = [one for one in known if one.isprintable()]
     near = difflib.get_close_matches(name[:40].lower(), names, n=2)
     if near:
         return f"Did you mean {' or '.join(near)}?"

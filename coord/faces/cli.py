@@ -20,7 +20,7 @@ from coord.faces import jsontext, page, render, report, wire
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Usage
 from coord.model.untrusted import clean_line
-from coord.service.command import Command, Param
+from coord.service.command import Command, Opens, Param
 from coord.service.coord import Coord
 
 AnyCommand = Command[Any, Any]
@@ -34,34 +34,43 @@ class Given:
     who: str = ""
     repo: str = ""
     as_json: bool = False
+    allow_secret: bool = False
 
     def start(self) -> Path:
         """Return the folder to look for the repository from."""
         return Path(self.repo or ".").resolve()
 
-    def open(self) -> Coord:
+    def open(self, opens: Opens = Coord.open) -> Coord:
         """Open the repository as whoever is speaking."""
-        return Coord.open(self.start(), who=self.who or os.environ.get("COORD_AGENT", ""))
+        opened = opens(self.start(), who=self.who or os.environ.get("COORD_AGENT", ""))
+        if self.allow_secret:
+            opened.screen.allow(opened.me())
+        return opened
 
 
 def common() -> list[click.Parameter]:
     """Return the options that every level accepts."""
-
-    def keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-        def callback(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
-            if value:
-                setattr(ctx.ensure_object(Given), name, value)
-
-        return callback
-
-    def flag(name: str, **rest: Any) -> click.Option:
-        return click.Option([f"--{name}"], expose_value=False, is_eager=True, **rest)
-
     return [
-        flag("as", metavar="NAME", callback=keep("who"), help="Speak as this agent, or as owner."),
-        flag("repo", metavar="PATH", callback=keep("repo"), help="The repository; default: the one you stand in."),
-        flag("json", is_flag=True, callback=keep("as_json"), help="Print the result as JSON."),
+        _kept("as", "who", metavar="NAME", help="Speak as this agent, or as owner."),
+        _kept("repo", "repo", metavar="PATH", help="The repository; default: the one you stand in."),
+        _kept("json", "as_json", is_flag=True, help="Print the result as JSON."),
     ]
+
+
+def _override() -> click.Option:
+    """Return the option of every command that writes."""
+    about = "Record it though it looks like a credential; only for --as owner, and noted in the ledger."
+    return _kept("allow-secret", "allow_secret", is_flag=True, help=about)
+
+
+def _kept(option: str, name: str, **rest: Any) -> click.Option:
+    """Return an option that is kept in `Given` under NAME, wherever on the line it stands."""
+
+    def keep(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(ctx.ensure_object(Given), name, value)
+
+    return click.Option([f"--{option}"], expose_value=False, is_eager=True, callback=keep, **rest)
 
 
 class Leaf(click.Command):
@@ -175,19 +184,22 @@ def leaf(command: AnyCommand) -> click.Command:
     failures = f"\n\b\nFails when:\n{failures}" if failures else ""
 
     def run(**values: Any) -> None:
-        given = click.get_current_context().ensure_object(Given)
+        context = click.get_current_context()
+        given = context.ensure_object(Given)
         positional, named = arguments(command.params, values)
-        with given.open() as opened:
+        with given.open(command.opens) as opened:
             if who := opened.whoever():
                 opened.presence.note(who, command.name)
             result = command(opened, *positional, **named)
         show(result, given)
         if opened.left is not None:
             click.echo(f"coord: done, but not yet in the ledger: {clean_line(opened.left.message)}", err=True)
+        if status := getattr(result, "exit_status", 0):
+            context.exit(status)
 
     return Leaf(
         command.name.rpartition(" ")[2],
-        params=[_parameter(param) for param in command.params],
+        params=[*map(_parameter, command.params), *([_override()] if command.writes else [])],
         callback=run,
         help=f"{text.rstrip()}\n{failures}",
         short_help=text.partition("\n")[0],

@@ -100,6 +100,12 @@ class WouldDeadlock(Refused):
     code = "would_deadlock"
 
 
+class HoldsSecret(Refused):
+    """Raised when a text that would enter the ledger carries a credential; names its place and rule, not the secret."""
+
+    code = "holds_secret"
+
+
 class StaleToken(Conflict):
     """Raised when a lease was acted on with a token that is no longer its own."""
 

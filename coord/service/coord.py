@@ -21,6 +21,7 @@ from coord.model.records import Change, Event
 from coord.service.clock import Clock, SystemClock
 from coord.service.committer import Committer
 from coord.service.presence import Presence
+from coord.service.screen import Screen
 from coord.stores import oslock
 from coord.stores.files import FileStore
 from coord.stores.journal import Journal
@@ -54,6 +55,7 @@ class Coord:
         self.ledger = Ledger(self.git)
         self.index = Index(self.private / "index.db", self.git)
         self.committer = Committer(self.store, self.journal, self.git, self.ledger, self.clock)
+        self.screen = Screen(self.committer)
         self.presence = Presence(self.private / "seen")
         self._who = who
         self._form: scopes.Form | None = None
@@ -218,8 +220,12 @@ class Coord:
         cause: Sequence[str] = (),
         **facts: object,
     ) -> Event:
-        """Make an event of now; `facts` become trailers (`token=42` is `Coord-Token: 42`), empty ones are left out."""
-        return Event(
+        """Make an event of now; `facts` become trailers (`token=42` is `Coord-Token: 42`), empty ones are left out.
+
+        Raises:
+            HoldsSecret: some text of it carries a credential; see `Screen.passed`.
+        """
+        made = Event(
             id=id or self.new_id(),
             kind=kind,
             agent=agent or self.me(),
@@ -231,6 +237,7 @@ class Coord:
                 name.title().replace("_", "-"): str(value) for name, value in facts.items() if value not in ("", None)
             },
         )
+        return self.screen.passed(made, self.config.secrets.allow)
 
     def record(self, event: Event) -> None:
         """Make EVENT happen: when this returns its note and its files are durable, and it will be committed.

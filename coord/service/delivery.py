@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from coord.model import codec, ids, keys, mailboxes, routing
+from coord.model import codec, ids, keys, mailboxes, routing, secrets
 from coord.model.errors import Usage
 from coord.model.records import Ack, Change, Event, Kind, Message, Priority
 from coord.model.untrusted import clean_line
@@ -72,14 +72,17 @@ def notice(
     refs: Sequence[str] = (),
     thread: str = "",
 ) -> Message:
-    """Compose coord's own word to somebody; put it into an event with `copies`."""
+    """Compose coord's own word to somebody; put it into an event with `copies`.
+
+    It may quote what others wrote or a test printed; credentials in it are replaced by their rule's name.
+    """
     identifier = coord.new_id()
     return Message(
         id=identifier,
         sender=COORD,
         to=(to,),
-        subject=clean_line(subject, 120),
-        body=body.rstrip("\n") + "\n",
+        subject=clean_line(secrets.redacted(subject), 120),
+        body=secrets.redacted(body).rstrip("\n") + "\n",
         sent_at=coord.now(),
         kind=kind,
         priority=priority,

@@ -193,7 +193,7 @@ def test_all_faults_are_reported_together_in_the_order_of_the_file() -> None:
         ".coord.yaml:4: unknown key 'mx' in leases (Did you mean max?)",
         ".coord.yaml:6: groups.web: no agent is named 'backnd' (Did you mean backend?)",
         ".coord.yaml:7: unknown key 'foo' (Known: format, agents, coordinator, groups, worktrees, leases, mail, merge, "
-        "checkpoints, watch.)",
+        "checkpoints, secrets, watch.)",
     ]
     assert error.hint == "Mend these 4 places in .coord.yaml, then try again."
     faults: Any = error.facts["faults"]
@@ -215,6 +215,12 @@ def test_what_is_listed_twice_counts_once() -> None:
 def test_a_wrong_name_is_one_fault_wherever_it_is_used() -> None:
     error = refusal("agents: [Backend]\ncoordinator: Backend\ngroups: {web: [Backend]}")
     assert len(error.message.splitlines()) == 1
+
+
+def test_a_suggestion_is_harmless_on_a_terminal() -> None:
+    with pytest.raises(ConfigError) as caught:
+        reading.parse("agents: {fronte\ufeffnd: {}}\ngroups: {web: [frontend]}", "x")
+    assert caught.value.message.replace("\n", "").isprintable()
 
 
 def test_a_file_of_faults_is_given_up_after_twenty() -> None:
@@ -320,3 +326,10 @@ def test_any_tree_is_a_configuration_or_a_config_error(tree: dict[str, object]) 
         assert error.message.startswith("x:")
     else:
         assert reading.parse(writing.render(read), "x") == read
+
+
+def test_rules_of_secrets_are_known_by_name() -> None:
+    assert reading.parse("secrets: {allow: [jwt, twilio-key]}\n", "x").secrets.allow == ("jwt", "twilio-key")
+    with pytest.raises(ConfigError, match=r"x:1: secrets.allow: 'gihub-token' is no rule's name") as caught:
+        reading.parse("secrets: {allow: [gihub-token]}\n", "x")
+    assert "github-token" in caught.value.hint
