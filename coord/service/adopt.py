@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from coord.model import codec, ids, keys, mailboxes
+from coord.model import codec, ids, keys, mailboxes, secrets
 from coord.model.codec import Draft
-from coord.model.errors import BadRecord, Unavailable
+from coord.model.errors import BadRecord, HoldsSecret, Unavailable
 from coord.model.records import Change, Message
 from coord.model.untrusted import clean_line
 from coord.service import delivery
@@ -25,6 +25,8 @@ from coord.service.delivery import Route
 from coord.stores import claim
 
 GUARD = "adopt"
+# Below the dead letters, one deeper than any record: nothing there is ever committed.
+WITHHELD = f"{keys.DEAD}/withheld"
 SETTLE_AFTER = timedelta(milliseconds=100)
 _UNFINISHED = (".", "#", "~")
 _UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".swp", ".swx", ".crdownload", ".lock")
@@ -96,12 +98,19 @@ def adopt(coord: Coord, key: str) -> bool:
             set_aside(coord, key, identifier, mailbox)
             return True
         try:
-            draft = codec.draft_message(data, clean_line(claim.given(key)))
-        except BadRecord as fault:
-            bury(coord, key, data, identifier, fault.message, mailbox=mailbox)
-            return True
-        _deliver(coord, key, data, mailbox, _completed(coord, draft, mailbox, identifier))
+            _take_in(coord, key, data, mailbox, identifier)
+        except HoldsSecret as fault:
+            withhold(coord, key, data, identifier, fault)
         return True
+
+
+def _take_in(coord: Coord, key: str, data: bytes, mailbox: str, identifier: str) -> None:
+    try:
+        draft = codec.draft_message(data, clean_line(claim.given(key)))
+    except BadRecord as fault:
+        bury(coord, key, data, identifier, fault.message, mailbox=mailbox)
+        return
+    _deliver(coord, key, data, mailbox, _completed(coord, draft, mailbox, identifier))
 
 
 def _folders(inbox: Path) -> list[Path]:
@@ -209,6 +218,30 @@ def bury(coord: Coord, key: str, data: bytes, identifier: str, reason: str, *, m
     coord.record(coord.event("mail.dead", subject, changes, agent=delivery.COORD, id=identifier, why=reason))
 
 
+def withhold(coord: Coord, key: str, data: bytes, identifier: str, fault: HoldsSecret) -> None:
+    """Move a file that carries a credential to where no record is, and tell its author and the owner its place.
+
+    None of its bytes enters the ledger: it is renamed, and no look at the folders takes it for a record.
+    """
+    shown = secrets.redacted(clean_line(claim.given(key)))
+    kept = f"{WITHHELD}/{Path(_grave(shown, identifier)).name}"
+    body = (
+        f"`{shown}` was not delivered. {fault.message}.\n\n"
+        f"It is in `{kept}`, which is no part of the ledger. Write the message again without the credential, and\n"
+        f"delete that file. If others may have seen it, revoke it.\n"
+    )
+    mailbox = key.split("/")[1]
+    sender = _sender(data)
+    told = tuple(dict.fromkeys((_mender(coord, sender, mailbox), mailboxes.OWNER)))
+    subject = f"a credential in {Path(shown).name}"
+    word = delivery.notice(coord, told[0], subject, body, kind="alert", priority="high", cause=(identifier,))
+    line = f"{mailbox}: {subject}"
+    coord.record(coord.event("mail.withheld", line, delivery.copies(word, told), agent=delivery.COORD))
+    target = coord.home / kept
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (coord.home / key).rename(target)
+
+
 def set_aside(coord: Coord, key: str, identifier: str, mailbox: str) -> None:
     """Move a file that is far too large for mail to the dead letters as it is, and tell whoever can mend it.
 
@@ -236,6 +269,14 @@ def _grave(key: str, identifier: str) -> str:
     return f"{keys.DEAD}/{identifier}-{ids.slug(place.stem)}{suffix}"
 
 
+def _sender(data: bytes) -> str:
+    """Return who a hand-written file says wrote it, or ""."""
+    try:
+        return (codec.draft_message(data, "").sender or "").strip().lower()
+    except BadRecord:
+        return ""
+
+
 def _mender(coord: Coord, sender: str, mailbox: str) -> str:
     if sender in coord.config.names or sender == mailboxes.OWNER:
         return sender
@@ -248,11 +289,19 @@ def forward(coord: Coord, key: str) -> bool:
         stored = coord.store.get(key)
         if stored is None:
             return False
-        mailbox = key.split("/")[1]
+        identifier = keys.id_in(key) or coord.new_id()
         try:
-            message = codec.decode_message(stored.data, key)
-        except BadRecord as fault:
-            bury(coord, key, stored.data, keys.id_in(key) or coord.new_id(), fault.message, mailbox=mailbox)
-            return True
-        _deliver(coord, key, stored.data, mailbox, replace(message, to=(mailbox,)))
+            _forward(coord, key, stored.data, identifier)
+        except HoldsSecret as fault:
+            withhold(coord, key, stored.data, identifier, fault)
         return True
+
+
+def _forward(coord: Coord, key: str, data: bytes, identifier: str) -> None:
+    mailbox = key.split("/")[1]
+    try:
+        message = codec.decode_message(data, key)
+    except BadRecord as fault:
+        bury(coord, key, data, identifier, fault.message, mailbox=mailbox)
+        return
+    _deliver(coord, key, data, mailbox, replace(message, to=(mailbox,)))
