@@ -1,12 +1,13 @@
 """Many agents in one repository: a few processes speak for all of them, a daemon runs beside, and somebody looks on.
 
-As a script this file is one of those processes: `send` forks the senders, `watch` is the daemon,
-each with a fault planted where one is named.
+As a script this file is one of those processes: `send` forks the senders, `drop` those who write
+mail by hand, `watch` is the daemon; each with a fault planted where one is named.
 """
 
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ _LOOK_EVERY = 0.005
 _LOOKS_A_COUNT = 10
 _PATIENCE = 3600.0
 _TO_THE_TEAM = 0.01
+_BIT = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,15 @@ class Errand:
     wide: float = 0.002
     settle: bool = False
     mutant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A file written by hand: the mailbox's folder it was put into, its writer ("" for nobody known), all its text."""
+
+    folder: str
+    writer: str
+    text: str
 
 
 def names(count: int) -> list[str]:
@@ -125,6 +136,18 @@ def send(repo: Path, errand: Errand) -> Said:
                 read.append((facts[0], facts[1]))
         file.unlink()
     return Said(tuple(sent), tuple(read))
+
+
+def drop(repo: Path, writers: int, each: int, seed: int) -> list[Dropped]:
+    """Let so many processes at once write so many files each by hand, and return what they wrote."""
+    folder = repo.parent / "dropped"
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, __file__, "drop", str(repo), str(folder), str(writers), str(each), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = [line for file in sorted(folder.iterdir()) for line in file.read_text().splitlines()]
+    shutil.rmtree(folder)
+    return [Dropped(*json.loads(line)) for line in told]
 
 
 @dataclass
@@ -225,6 +248,49 @@ def _address(chance: random.Random, errand: Errand, others: list[str]) -> tuple[
     return ("@team",) if many < errand.wide + _TO_THE_TEAM else (chance.choice(others),)
 
 
+def _drop(repo: Path, folder: Path, writers: int, each: int, seed: int) -> int:
+    children = [_forked(partial(_write, repo, folder, writers, each, f"{seed}-{place}")) for place in range(writers)]
+    return max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+
+
+def _write(repo: Path, folder: Path, writers: int, each: int, mark: str) -> None:
+    """Be one of those who write by hand: in place at once, in place bit by bit, or aside and then moved."""
+    chance = random.Random(mark)
+    everybody = names(writers)
+    aside = repo / ".git" / f"{mark}.aside"
+    with (folder / mark).open("w") as out:
+        for number in range(each):
+            writer = chance.choice([*everybody, ""])
+            box = chance.choices(["all", "auto", chance.choice(everybody)], [1, 4, 95])[0]
+            if box == writer:
+                box = "auto"
+            text = f"file {mark}-{number}\n{'and so on ' * chance.randint(1, 200)}\nend of {mark}-{number}\n"
+            head = f"---\nfrom: {writer}\n---\n" if writer else ""
+            place = (
+                repo
+                / "inbox"
+                / box
+                / chance.choice([f"{mark}-{number}.md", f"für {mark} {number}", f"{mark}.{number}"])
+            )
+            match chance.randrange(3):
+                case 0:
+                    place.write_text(head + text)
+                case 1:
+                    aside.write_text(head + text)
+                    aside.rename(place)
+                case _:
+                    _bit_by_bit(place, head + text)
+            out.write(json.dumps((box, writer, text)) + "\n")
+
+
+def _bit_by_bit(place: Path, text: str) -> None:
+    with place.open("w") as file:
+        for part in (text[: len(text) // 2], text[len(text) // 2 :]):
+            file.write(part)
+            file.flush()
+            time.sleep(_BIT)
+
+
 def _watch(repo: Path, mutant: str) -> None:
     if mutant:
         MUTANTS[mutant]()
@@ -235,5 +301,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["send", repo, folder, errand]:
             sys.exit(_send(Path(repo), Path(folder), Errand(**json.loads(errand))))
+        case ["drop", repo, folder, writers, each, seed]:
+            sys.exit(_drop(Path(repo), Path(folder), int(writers), int(each), int(seed)))
         case ["watch", repo, mutant]:
             _watch(Path(repo), mutant)

@@ -1,20 +1,26 @@
 """Faults to be planted in a sender or in the daemon: each breaks what must hold under load, or over many days."""
 
+import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+from coord.daemon.observe import Observer
+from coord.daemon.plan import View
 from coord.git import ledger, maintain
 from coord.model.eventline import Noted
 from coord.model.records import Event, Message, Process
-from coord.service import mail
+from coord.service import adopt, mail
 from coord.service.committer import Committer
 from coord.service.coord import Coord
-from coord.stores import oslock
+from coord.stores import claim, oslock
 from coord.stores.journal import Journal, Pending
 
 _NOW_AND_THEN = 23
 _NAP = 3.0
+_HOARD = 4 << 20
 
 
 def _every(count: int) -> Callable[[], bool]:
@@ -105,6 +111,58 @@ def _objects_left_loose() -> None:
     _never_repacked()
 
 
+def _adopted_again() -> None:
+    deliver, now = adopt._deliver, _every(_NOW_AND_THEN)
+
+    def twice(coord: Coord, key: str, data: bytes, mailbox: str, message: Message) -> None:
+        if now():
+            deliver(coord, key, data, mailbox, replace(message, id=coord.new_id()))
+        deliver(coord, key, data, mailbox, message)
+
+    adopt._deliver = twice
+
+
+def _taken_and_lost() -> None:
+    deliver, now = adopt._deliver, _every(_NOW_AND_THEN)
+
+    def careless(coord: Coord, key: str, data: bytes, mailbox: str, message: Message) -> None:
+        if now():
+            (coord.home / key).unlink()
+        else:
+            deliver(coord, key, data, mailbox, message)
+
+    adopt._deliver = careless
+
+
+def _passed_over() -> None:
+    waiting = adopt.waiting
+
+    def hasty(coord: Coord, names: Iterable[str] | None = None) -> tuple[adopt.Found, ...]:
+        return tuple(one for one in waiting(coord, names) if "für" not in one.key)
+
+    adopt.waiting = hasty
+
+
+def _taken_half() -> None:
+    read = claim.read
+
+    def impatient(home: Path, key: str, limit: int, *, lease: int | None = None) -> claim.Taken | None:
+        return read(home, key, limit, lease=None)
+
+    claim.read = impatient
+    adopt.SETTLE_AFTER = timedelta(0)
+
+
+def _memory_kept() -> None:
+    view, kept = Observer.view, list[bytes]()
+
+    def hoarding(self: Observer, *, full: bool) -> View:
+        kept.append(os.urandom(_HOARD))
+        return view(self, full=full)
+
+    Observer.view = hoarding  # type: ignore[method-assign]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "event not noted": _event_not_noted,
     "file not written": _file_not_written,
@@ -113,4 +171,9 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "committed late": _committed_late,
     "never repacked": _never_repacked,
     "objects left loose": _objects_left_loose,
+    "adopted again": _adopted_again,
+    "taken and lost": _taken_and_lost,
+    "passed over": _passed_over,
+    "taken half": _taken_half,
+    "memory kept": _memory_kept,
 }
