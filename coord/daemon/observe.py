@@ -16,6 +16,7 @@ from coord.service.coord import Coord
 
 R = TypeVar("R")
 _REMINDERS = ("mail.reminded", "mail.escalated")
+_LEVELS = {"1": 1, "2": 2, "3": 3}  # anybody may commit to the ledger, and write anything there
 
 
 @dataclass
@@ -146,5 +147,5 @@ def _reminders(coord: Coord) -> dict[tuple[str, str], int]:
         for entry in coord.index.entries(kind=kind, limit=None):
             for one in entry.cause:
                 place = (entry.facts.get("Mailbox", ""), one)
-                told[place] = max(told.get(place, 0), int(entry.facts.get("Level", "0")))
+                told[place] = max(told.get(place, 0), _LEVELS.get(entry.facts.get("Level", ""), 0))
     return told

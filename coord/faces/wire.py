@@ -10,6 +10,8 @@ from coord.model import times
 from coord.model.errors import Usage
 from coord.service.command import Param
 
+_MOST = 10**18  # beyond are numbers that databases and operating systems cannot take
+
 
 def parse(param: Param, text: str) -> object:
     """Turn one piece of text into what PARAM takes.
@@ -40,10 +42,17 @@ def _choice(param: Param, text: str) -> str:
     return lowered
 
 
+def _integer(text: str) -> int:
+    value = int(text)
+    if abs(value) > _MOST:
+        raise ValueError(text)
+    return value
+
+
 _READERS: Mapping[str, Callable[[str], object]] = {
     "text": str,
     "prose": str,
-    "integer": int,
+    "integer": _integer,
     "number": float,
     "duration": times.parse_duration,
     "time": times.parse_time,

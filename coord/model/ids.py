@@ -4,10 +4,12 @@ Source: the ULID specification (48 bits of milliseconds, 80 bits of randomness).
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 26
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+_LATEST = 253_402_300_799_999  # milliseconds: the end of the year 9999, the last that a date can have
 _SHAPE = re.compile(f"[0-7][{ALPHABET}]{{25}}")
 
 
@@ -17,7 +19,7 @@ def ulid(at: datetime, entropy: bytes) -> str:
     The same two give the same id, which is how a hand-written file keeps its id
     when its adoption is interrupted and done again.
     """
-    value = int(at.timestamp() * 1000) << 80 | int.from_bytes(entropy[:10].ljust(10, b"\0"), "big")
+    value = (at - _EPOCH) // _MILLISECOND << 80 | int.from_bytes(entropy[:10].ljust(10, b"\0"), "big")
     return _spelled(value)
 
 
@@ -39,11 +41,11 @@ def is_ulid(text: str) -> bool:
 
 
 def time_of(identifier: str) -> datetime:
-    """Return the moment an id was made, to the millisecond."""
+    """Return the moment an id was made, to the millisecond; for one that no date can have, the latest that can be."""
     value = 0
     for character in identifier[:10]:
         value = value << 5 | ALPHABET.index(character)
-    return datetime.fromtimestamp(value / 1000, UTC)
+    return _EPOCH + min(value, _LATEST) * _MILLISECOND
 
 
 def slug(text: str, limit: int = 40) -> str:

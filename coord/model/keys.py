@@ -70,6 +70,8 @@ def is_read(key: str) -> bool:
 def lock(record: Lock) -> str:
     """Return where a lease is written; shared ones have a file for each holder."""
     name = quote(record.scope, safe="")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"  # a dot file is no record
     if len(name) > _LOCK_NAME_LIMIT:
         digest = hashlib.sha256(record.scope.encode()).hexdigest()[:16]
         name = f"{name[:_LOCK_NAME_LIMIT].rstrip('%')}~{digest}"

@@ -155,11 +155,13 @@ def _no_scalar(node: Scalar, column: Column) -> None:
 
 
 def path_fault(column: Column, value: str) -> str:
-    """Return why VALUE must not become part of a file's name, or nothing."""
+    """Return why VALUE must not become part of a file's name, or cannot, or nothing."""
     if column.name == "id" and not ids.is_ulid(value):
         return f"`id: {value[:40]}` is no id"
     if column.name in _PATHS and not _SEGMENT.fullmatch(value):
         return f"`{column.key}: {value[:40]}` is no name"
+    if column.name == "scope" and not value:
+        return "`scope` is empty"
     return ""
 
 

@@ -6,7 +6,7 @@ holding the guard. The rules are in `model/leases.py`; this file reads and write
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from coord.service.coord import Coord
 from coord.stores import oslock
 
 GUARD = "leases"
+Lease = tuple[str, str, int]  # what tells one from another: scope, holder, token
 
 
 def bell(holder: str) -> str:
@@ -61,6 +62,7 @@ class Book:
     held: tuple[Lock, ...]
     queue: tuple[Ask, ...]
     now: datetime
+    places: Mapping[Lease, tuple[str, ...]]
 
     @property
     def live(self) -> tuple[Lock, ...]:
@@ -76,10 +78,14 @@ class Book:
     @classmethod
     def at(cls, coord: Coord, pace: Pace) -> "Book":
         """Read the book as it is at the moment of a look at the clocks."""
-        held = _held(coord)
+        found = _held(coord)
+        held = tuple(lock for _, lock in found)
+        places: dict[Lease, tuple[str, ...]] = {}
+        for key, lock in found:
+            places[_lease(lock)] = (*places.get(_lease(lock), ()), key)
         if not pace.steady:
             held = leases.spared(held, pace.before, pace.trusted_from)
-        return cls(coord, held, _waiters(coord), pace.wall)
+        return cls(coord, held, _waiters(coord), pace.wall, places)
 
     def behind_all(self, ask: Ask) -> Ask:
         """Return ASK with a ticket behind everybody who waits, whatever the clock said when it was drawn."""
@@ -111,9 +117,7 @@ class Book:
         self._keep_token(top)
         for lock in granted.expired:
             self.free(lock, "lease.expired", f"it expired at {times.format_time(lock.expires_at)}")
-        new_keys = {keys.lock(lock) for lock in granted.locks}
-        changes = [Change(keys.lock(lock), None) for lock in granted.replaced if keys.lock(lock) not in new_keys]
-        changes += [Change(keys.lock(lock), codec.encode(lock)) for lock in granted.locks]
+        changes = self._written(granted.locks, granted.replaced)
         coord.record(
             coord.event(
                 "lease.granted",
@@ -136,7 +140,7 @@ class Book:
             for one in chosen
         )
         renewed = tuple({lock.token: lock for lock in found}.values())
-        changes = [Change(keys.lock(lock), codec.encode(lock)) for lock in renewed]
+        changes = self._written(renewed)
         coord.record(
             coord.event("lease.renewed", _subject(holder, renewed), changes, agent=holder, token=_tokens(renewed))
         )
@@ -148,7 +152,7 @@ class Book:
         gone = leases.release(self.held, holder, scopes, token, coord.form)
         if not gone:
             return ()
-        changes = [Change(keys.lock(lock), None) for lock in gone]
+        changes = self._removed(gone)
         named = ", ".join(lock.scope for lock in gone)
         coord.record(
             coord.event("lease.released", f"{holder}: {named} released", changes, agent=holder, token=_tokens(gone))
@@ -169,7 +173,7 @@ class Book:
 
     def free(self, lock: Lock, kind: str, why: str, *, agent: str = delivery.COORD) -> "Book":
         """Remove one lease, tell its holder why, wake the next in line, and return the book without it."""
-        changes = [Change(keys.lock(lock), None), *self._tell(lock, why)]
+        changes = [*self._removed((lock,)), *self._tell(lock, why)]
         subject = f"{lock.holder}: {lock.scope} {kind.rpartition('.')[2]}"
         self.coord.record(self.coord.event(kind, subject, changes, agent=agent, token=lock.token, why=why))
         left = self._without((lock,))
@@ -183,6 +187,15 @@ class Book:
         for lock in found:
             self.free(lock, "lease.expired", f"it expired at {times.format_time(lock.expires_at)}")
         return bool(found)
+
+    def _removed(self, gone: Sequence[Lock]) -> list[Change]:
+        """Return the removal of leases from where they were found: a hand may have written them anywhere."""
+        return [Change(key, None) for lock in gone for key in self.places.get(_lease(lock), ())]
+
+    def _written(self, fresh: Sequence[Lock], replaced: Sequence[Lock] = ()) -> list[Change]:
+        written = {keys.lock(lock): codec.encode(lock) for lock in fresh}
+        left = [change for change in self._removed((*replaced, *fresh)) if change.key not in written]
+        return [*left, *(Change(key, data) for key, data in written.items())]
 
     def _tell(self, lock: Lock, why: str) -> tuple[Change, ...]:
         follower = leases.next_in_line(self.held, self.queue, lock, self.coord.form, self.now)
@@ -242,14 +255,18 @@ def _tokens(locks: Sequence[Lock]) -> str:
     return " ".join(str(lock.token) for lock in locks)
 
 
-def _held(coord: Coord) -> tuple[Lock, ...]:
+def _lease(lock: Lock) -> Lease:
+    return lock.scope, lock.holder, lock.token
+
+
+def _held(coord: Coord) -> tuple[tuple[str, Lock], ...]:
     found = []
     for key in coord.records("locks"):
         stored = coord.store.get(key)
         if stored is None:
             continue
         try:
-            found.append(codec.decode_lock(stored.data, key))
+            found.append((key, codec.decode_lock(stored.data, key)))
         except BadRecord as fault:
             # A lease that cannot be read may be anybody's: to go on as if it were free would
             # let two write. Say so and how to mend it.

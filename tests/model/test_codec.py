@@ -131,7 +131,7 @@ unknown = words.filter(lambda key: len(key) < 100 and fold(key) not in own)
 kept: st.SearchStrategy[Any] = words | many
 extras = st.dictionaries(unknown, kept, max_size=3)
 processes = st.builds(Process, pid=wholes, started_at=words, boot=words)
-PATHS = {"id": identifiers, "agent": names, "holder": names, "body": bodies, "extra": extras, "token": wholes}
+PATHS = {"id": identifiers, "agent": names, "holder": names, "body": bodies, "extra": extras, "token": wholes, "scope": words.filter(bool)}
 
 
 def strategy(kind: type[Record]) -> st.SearchStrategy[Record]:
@@ -240,6 +240,7 @@ def test_the_nearest_choice_is_a_hint() -> None:
         ("token: 42", "token: 4.2", "no whole number"),
         ("token: 42", "token: " + "9" * 5000, "no whole number"),
         ("holder: backend", "holder: ../x", "is no name"),
+        ("scope: apps_script/MERGED TOTAL.js", 'scope: ""', "is empty"),
         ("pid: 4711", "pid: x", "`process` must have"),
         ("process: {pid: 4711,", "process: {", "`process` must have"),
         ("mode: exclusive", "mode: mine", "exclusive, shared"),
