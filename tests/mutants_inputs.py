@@ -1,0 +1,99 @@
+"""Faults to plant in the product, by name, so that a checker is seen to find them."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from coord.config import checks, flow
+from coord.faces import jsontext, wire
+from coord.model import codec, eventline, frontmatter, ids, keys, scope, shapes, times, trailers, untrusted
+from coord.model.records import Change, Lock
+from coord.stores import framing
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault: OWNER's attribute is replaced by what MADE makes of it; WHERE says whose checker must find it."""
+
+    name: str
+    where: str
+    owner: Any
+    attribute: str
+    made: Callable[[Any], Any]
+
+    def plant(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Put the fault into this process."""
+        monkeypatch.setattr(self.owner, self.attribute, self.made(getattr(self.owner, self.attribute)))
+
+
+def _trimmed(split: Callable[[str], frontmatter.Parts]) -> Callable[[str], frontmatter.Parts]:
+    def split_and_trim(text: str) -> frontmatter.Parts:
+        parts = split(text)
+        return replace(parts, body=parts.body.rstrip())
+
+    return split_and_trim
+
+
+def _lossy(_changes: object) -> Callable[[Sequence[Change]], list[dict[str, object]]]:
+    def lossy(changes: Sequence[Change]) -> list[dict[str, object]]:
+        return [
+            {"k": one.key, "d": True} if one.data is None else {"k": one.key, "t": one.data.decode(errors="replace")}
+            for one in changes
+        ]
+
+    return lossy
+
+
+def _dotted(_lock: object) -> Callable[[Lock], str]:
+    return lambda record: f"locks/{quote(record.scope, safe='')[:150]}.yaml"
+
+
+def _by_float(_time_of: object) -> Callable[[str], datetime]:
+    def time_of(identifier: str) -> datetime:
+        value = 0
+        for character in identifier[:10]:
+            value = value << 5 | ids.ALPHABET.index(character)
+        return datetime.fromtimestamp(value / 1000, UTC)
+
+    return time_of
+
+
+def _pattern(text: str) -> Callable[[object], re.Pattern[str]]:
+    return lambda _old: re.compile(text)
+
+
+def _same(_old: object) -> Callable[..., Any]:
+    return lambda value, *_rest: value
+
+
+PARSERS: tuple[Mutant, ...] = (
+    Mutant("a body loses its end", "record", codec, "split", _trimmed),
+    Mutant("an id is any text", "record", codec, "path_fault", lambda _: lambda _column, _value: ""),
+    Mutant("a whole number is any text", "record", shapes, "_WHOLE", _pattern(".{1,30}")),
+    Mutant("half characters are replaced", "draft", codec, "decoded", lambda _: lambda d: d.decode(errors="replace")),
+    Mutant("any name will do", "config", checks, "agent_name", lambda _: lambda _text: None),
+    Mutant("a list passes for a text", "flow", flow, "plain", lambda _: lambda node: node.text.strip()),
+    Mutant("a name is a prefix of one", "name", keys, "_NAME", lambda _: re.compile("[a-z0-9].*")),
+    Mutant("dots climb out", "scope", scope, "_climb", lambda _: lambda parts, _text: parts.append("..")),
+    Mutant("a lease hides behind a dot", "scope", keys, "lock", _dotted),
+    Mutant("slashes stay", "scope", keys, "quote", lambda _: lambda text, **_safe: quote(text)),
+    Mutant("an empty unit is read for ever", "time", times, "_PART", _pattern("(?=(.))(?=(.))")),
+    Mutant(
+        "milliseconds are lost", "time", times, "format_time", lambda old: lambda at: old(at.replace(microsecond=0))
+    ),
+    Mutant("an id beyond all dates", "id", ids, "time_of", _by_float),
+    Mutant("a slug of nothing is empty", "id", ids, "slug", lambda old: lambda t, limit=40: old(t, limit)[:-8]),
+    Mutant("escapes are read as they are", "commit", trailers, "_unescaped", _same),
+    Mutant("trailers are not escaped", "event", trailers, "_escaped", _same),
+    Mutant("what is no text is replaced", "eventline", eventline, "_changes", _lossy),
+    Mutant("a line is not summed", "framing", framing, "_text_of", lambda _: lambda line: line[9:].decode("latin-1")),
+    Mutant("a choice is any word", "wire", wire, "_choice", lambda _: lambda _param, text: text),
+    Mutant("a number has no end", "wire", wire, "_READERS", lambda old: {**old, "integer": int}),
+    Mutant("escapes reach the terminal", "json", jsontext, "UNSAFE", _pattern("(?!)")),
+    Mutant("text is shown as it is", "clean", untrusted, "_bare", _same),
+)
