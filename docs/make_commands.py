@@ -24,7 +24,8 @@ This page is generated from the commands by `make docs`.
 
 Every command takes `--as NAME` (speak as this agent, or as `owner`), `--repo PATH` (default: the repository you
 stand in), `--json` and `--help`, before or after its own words. Without `--as`, the variable `COORD_AGENT` says who
-speaks, else the agent's worktree that you stand in.
+speaks, else the agent's worktree that you stand in. Every command that writes takes `--allow-secret`, for the owner
+alone: see [security.md](security.md#when-it-is-none-or-must-go-through).
 
 Ids may be shortened to any beginning or end that fits only one. Durations are written `90s`, `30m`, `1h30m`, `2d`;
 moments `2026-11-22T12:03:11Z`, `2026-11-22 13:03 +01:00` or `2026-11-22`, in UTC where no offset is given. A text

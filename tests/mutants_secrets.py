@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from coord.model import secrets
+from coord.model import keys, secrets
+from coord.model.records import Event
 from coord.model.secrets import Found, Rule
+from coord.service import adopt, screen
+from coord.service.coord import Coord
+from coord.service.screen import Screen
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -43,3 +47,45 @@ MODEL: Mapping[str, Plant] = {
     "tells all": _tells_all,
     "redacts nothing": lambda patch: patch.setattr(secrets, "redacted", lambda text: text),
 }
+
+
+def _too_late(patch: pytest.MonkeyPatch) -> None:
+    """Look at an event when it is recorded already."""
+    record, passed = Coord.record, Screen.passed
+    patch.setattr(Screen, "passed", lambda _, event, __: event)
+
+    def late(self: Coord, event: Event) -> None:
+        record(self, event)
+        passed(self.screen, event, ())
+
+    patch.setattr(Coord, "record", late)
+
+
+def _changes_only(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(screen, "_bytes", lambda event: b"".join(change.data or b"" for change in event.changes))
+
+
+SERVICE: Mapping[str, Plant] = {
+    "passes all": lambda patch: patch.setattr(Screen, "passed", lambda _, event, __: event),
+    "looks too late": _too_late,
+    "looks at changes only": _changes_only,
+    "takes all for known": lambda patch: patch.setattr(Screen, "_recorded", lambda *_: True),
+    "tells all": _tells_all,
+    "does not see UTF-16": lambda patch: patch.setattr(screen, "_plain", lambda data: data),
+    "withholds as a record": lambda patch: patch.setattr(adopt, "WITHHELD", keys.DEAD),
+    "redacts nothing": lambda patch: patch.setattr(secrets, "redacted", lambda text: text),
+}
+CAUGHT_BY = (
+    ("passes all", "mail body"),
+    ("passes all", "by hand: body"),
+    ("passes all", "edited"),
+    ("looks too late", "mail body"),
+    ("looks too late", "by hand: unreadable"),
+    ("looks at changes only", "lock break"),
+    ("takes all for known", "mail body"),
+    ("takes all for known", "edited"),
+    ("tells all", "mail cause"),
+    ("does not see UTF-16", "by hand: UTF-16"),
+    ("withholds as a record", "by hand: body"),
+    ("redacts nothing", "by hand: name"),
+)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 # What is followed by more is bounded, so that hostile text costs no more than its length.
-# A token begins at a word's edge, or behind an escaped line break as in JSON.
-_EDGE = r"(?:(?<![0-9A-Za-z])|(?<=\\[nrt]))"
+# Where a token begins that other text could hold by chance: at a word's edge, behind `\n` in JSON or `%3D` in a URL.
+_EDGE = r"(?:(?<![0-9A-Za-z])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 _END = r"(?![0-9A-Za-z])"
 
 
@@ -48,7 +48,7 @@ class Found:
 URL = "password-in-url"
 KEY = "private-key"
 _TOKENS = (
-    ("aws-access-key", "AKIA ASIA", r"(?:AKIA|ASIA)[0-9A-Z]{16}" + _END),
+    ("aws-access-key", "AKIA ASIA", _EDGE + r"(?:AKIA|ASIA)[0-9A-Z]{16}" + _END),
     ("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[0-9A-Za-z]{36,}"),
     ("github-fine-grained-token", "github_pat_", r"github_pat_[0-9A-Za-z_]{36,}"),
     ("gitlab-token", "glpat- gldt- glrt- glptt- glcbt-", r"gl(?:pat|dt|rt|ptt|cbt)-[0-9A-Za-z_.-]{20,}"),
@@ -60,29 +60,29 @@ _TOKENS = (
     (
         "openai-key",
         "T3BlbkFJ sk-proj- sk-svcacct- sk-admin-",
-        r"sk-(?:(?:proj|svcacct|admin)-[0-9A-Za-z_-]{40,}|[0-9A-Za-z_-]{16,160}T3BlbkFJ[0-9A-Za-z_-]{16,})",
+        _EDGE + r"sk-(?:(?:proj|svcacct|admin)-[0-9A-Za-z_-]{40,}|[0-9A-Za-z_-]{16,160}T3BlbkFJ[0-9A-Za-z_-]{16,})",
     ),
-    ("google-api-key", "AIza", r"AIza[0-9A-Za-z_-]{35}" + _END),
+    ("google-api-key", "AIza", _EDGE + r"AIza[0-9A-Za-z_-]{35}" + _END),
     ("google-oauth-secret", "GOCSPX-", r"GOCSPX-[0-9A-Za-z_-]{28}"),
     ("google-oauth-token", "ya29.", r"ya29\.[0-9A-Za-z_-]{30,}"),
     ("npm-token", "npm_", r"npm_[0-9A-Za-z]{36}" + _END),
     ("pypi-token", "pypi-AgE", r"pypi-AgE[0-9A-Za-z_-]{50,}"),
-    ("sendgrid-key", "SG.", r"SG\.[0-9A-Za-z_-]{16,32}\.[0-9A-Za-z_-]{32,64}"),
-    ("twilio-key", "SK", r"SK[0-9a-f]{32}" + _END),
+    ("sendgrid-key", "SG.", _EDGE + r"SG\.[0-9A-Za-z_-]{16,32}\.[0-9A-Za-z_-]{32,64}"),
+    ("twilio-key", "SK", _EDGE + r"SK[0-9a-f]{32}" + _END),
     ("digitalocean-token", "dop_v1_ doo_v1_ dor_v1_", r"do[opr]_v1_[0-9a-f]{64}"),
     ("vault-token", "hvs. hvb. hvr.", r"hv[sbr]\.(?=[0-9A-Za-z_-]*[0-9])[0-9A-Za-z_-]{24,}"),
-    ("databricks-token", "dapi", r"dapi[0-9a-f]{32}" + _END),
-    ("hugging-face-token", "hf_", r"hf_[0-9A-Za-z]{34,}"),
-    ("telegram-bot-token", ":AA", r"[0-9]{8,10}:AA[0-9A-Za-z_-]{33}" + _END),
+    ("databricks-token", "dapi", _EDGE + r"dapi[0-9a-f]{32}" + _END),
+    ("hugging-face-token", "hf_", _EDGE + r"hf_[0-9A-Za-z]{34,}"),
+    ("telegram-bot-token", ":AA", r"(?<![0-9])[0-9]{8,10}:AA[0-9A-Za-z_-]{33}" + _END),
     (
         "discord-webhook",
         "/webhooks/",
         r"discord(?:app)?\.com/api/(?:v[0-9]+/)?webhooks/[0-9]{17,20}/[0-9A-Za-z_-]{60,}",
     ),
-    ("mailgun-key", "key-", r"key-[0-9a-f]{32}" + _END),
+    ("mailgun-key", "key-", _EDGE + r"key-[0-9a-f]{32}" + _END),
     ("shopify-token", "shpat_ shpca_ shppa_ shpss_", r"shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}"),
     ("linear-key", "lin_api_ lin_oauth_", r"lin_(?:api|oauth)_[0-9A-Za-z]{32,}"),
-    ("notion-token", "ntn_ secret_", r"(?:ntn_[0-9]{11}[0-9A-Za-z]{35}|secret_[0-9A-Za-z]{43})" + _END),
+    ("notion-token", "ntn_ secret_", _EDGE + r"(?:ntn_[0-9]{11}[0-9A-Za-z]{35}|secret_[0-9A-Za-z]{43})" + _END),
     (
         "doppler-token",
         "dp.pt. dp.st. dp.ct. dp.sa.",
@@ -92,7 +92,7 @@ _TOKENS = (
     ("azure-client-secret", "Q~", r"[0-9A-Za-z_~.]{3}[0-9]Q~[0-9A-Za-z_~.-]{31,34}"),
     ("age-secret-key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}"),
     # A signed token lets its bearer in. One without a signature proves nothing and is left alone.
-    ("jwt", "eyJ", r"eyJ[0-9A-Za-z_-]{10,2000}\.eyJ[0-9A-Za-z_-]{10,8000}\.[0-9A-Za-z_-]{20,}"),
+    ("jwt", "eyJ", _EDGE + r"eyJ[0-9A-Za-z_-]{10,2000}\.eyJ[0-9A-Za-z_-]{10,8000}\.[0-9A-Za-z_-]{20,}"),
     ("fly-token", "fo1_ fm1a_ fm1r_ fm2_", r"(?:fo1_[0-9A-Za-z_-]{43}|(?:fm1[ar]|fm2)_[0-9A-Za-z+/]{100,}={0,3})"),
     ("supabase-token", "sbp_ sb_secret_", r"(?:sbp_[0-9a-f]{40}|sb_secret_[0-9A-Za-z_-]{20,})" + _END),
     ("grafana-token", "glc_ glsa_", r"(?:glc_[0-9A-Za-z+/]{32,}={0,3}|glsa_[0-9A-Za-z]{32}_[0-9A-Fa-f]{8})"),
@@ -108,7 +108,7 @@ _URL_PATTERN = (
     r"[A-Za-z][0-9A-Za-z+.-]{0,30}://([^\s/?#:@\"'`<>]*):([^\s/?#@\"'`<>]+)@([0-9A-Za-z.\[-][^\s/?#:@\"'`<>\\,;)]*)"
 )
 RULES = (
-    *(Rule(name, tuple(hints.split()), _EDGE + pattern) for name, hints, pattern in _TOKENS),
+    *(Rule(name, tuple(hints.split()), pattern) for name, hints, pattern in _TOKENS),
     Rule(KEY, ("PRIVATE KEY",), _KEY_PATTERN),
     Rule(URL, ("://",), _URL_PATTERN),
 )
