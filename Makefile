@@ -46,8 +46,8 @@ docs: $(READY) ## make docs/commands.md and docs/pictures/ again
 torment: $(READY) ## the long tier of tests/torment: hours; ONLY=name picks tests, COORD_SEED=n replays
 	COORD_TORMENT=long $(BIN)/pytest tests/torment -n $(WORKERS) --timeout 0 -rA $(if $(ONLY),-k "$(ONLY)")
 
-bench: $(READY) ## measure, each figure against a floor of the same run
-	@$(BIN)/python -m bench $(ONLY)
+bench: $(READY) ## measure against floors of the same run; ONLY="a b" picks some, GROWTH=1 draws how costs grow
+	@$(BIN)/python -m bench $(if $(GROWTH),growth,$(ONLY))
 
 clean: ## remove what make made here
 	rm -rf $(VENV) .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

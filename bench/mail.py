@@ -1,128 +1,96 @@
-"""Sending: one sender, thirteen senders, and how soon it is in the ledger."""
+"""Sending: one sender, thirteen, and how soon it is in the ledger, with a daemon and without."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bench import ground
-from bench.measure import Row, at_most, p, p50, paired
-from coord.service import mail, watching
-from coord.service.command import Prose
+from bench.ground import Scale
+from coord.git import history
+from coord.service import bench, benchground
+from coord.service.benchcrowd import crowd
+from coord.service.benchground import AGENTS
+from coord.service.benchrows import Row, p, p50
 from coord.service.coord import Coord
 
 
-def one_sender() -> Iterator[Row]:
+def one_sender(scale: Scale) -> Iterator[Row]:
     """Time a send in the library until it is acknowledged."""
     with ground.repository() as home:
-        coord, floor = ground.opened(home, ground.AGENTS[0]), ground.Floor(home)
-        sent, bare = paired(400, lambda: mail.send(coord, (ground.AGENTS[1],), Prose(ground.BODY)), floor)
-        yield at_most("send until acknowledged, p50 / p99 ms", sent[20:], bare[20:], 2)
+        yield bench.one_sender(home, scale.seconds(6))
 
 
-@contextmanager
-def daemon(home: Path) -> Iterator[Coord]:
-    """Run `coord watch` over a repository."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "coord", "--repo", str(home), "watch"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    coord = ground.opened(home, ground.AGENTS[0])
-    while watching.find(coord).pid != process.pid or not coord.bells.ring("daemon"):
-        time.sleep(0.01)
-    try:
-        yield coord
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def latency() -> Iterator[Row]:
-    """Time from an event to its commit while the daemon is idle otherwise."""
-    with ground.repository() as home, daemon(home) as coord:
-        times = []
-        for _ in range(100):
-            before = coord.ledger.tip()
-            began = time.perf_counter()
-            mail.send(coord, (ground.AGENTS[1],), Prose(ground.BODY))
-            while coord.ledger.tip() == before:
-                time.sleep(0.0005)
-            times.append((time.perf_counter() - began) * 1000)
-            time.sleep(0.02)
-        yield Row(
-            "event to commit, daemon idle, p50 / p99 ms",
-            f"{p50(times):.1f} / {p(times, 99):.1f}",
-            "",
-            None,
-            "p50 <= 100",
-            p50(times) <= 100,
-        )
-
-
-_LOOP = """
-import sys, time
-from pathlib import Path
-from bench import ground
-from coord.service import mail
-from coord.service.command import Prose
-home, number, seconds, kind = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-coord, floor = ground.opened(home, ground.AGENTS[number]), ground.Floor(home)
-work = floor if kind == "floor" else lambda: mail.send(coord, (ground.AGENTS[(number + 1) % 13],), Prose(ground.BODY))
-work()
-sys.stdout.write("ready\\n"); sys.stdout.flush(); sys.stdin.readline()
-times, end = [], time.perf_counter() + seconds
-while (began := time.perf_counter()) < end:
-    work()
-    times.append((time.perf_counter() - began) * 1000)
-print(*times)
-"""
-
-
-def _crowd(home: Path, kind: str, seconds: float) -> list[float]:
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", _LOOP, str(home), str(number), str(seconds), kind],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(13)
-    ]
-    for process in running:
-        assert process.stdout is not None
-        process.stdout.readline()
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outputs = [process.communicate()[0] for process in running]
-    assert all(process.returncode == 0 for process in running), "a sender failed"
-    return [float(value) for output in outputs for value in output.split()]
-
-
-def thirteen_senders() -> Iterator[Row]:
+def thirteen_senders(scale: Scale) -> Iterator[Row]:
     """Let thirteen processes send in a closed loop, with the daemon committing."""
-    seconds = 5.0
-    with ground.repository() as home, daemon(home):
-        bare = _crowd(home, "floor", seconds)
-        sent = _crowd(home, "send", seconds)
-        rate, floor_rate = len(sent) / seconds, len(bare) / seconds
+    with ground.repository() as home, benchground.daemon(home):
+        yield from bench.many_senders(home, scale.seconds(6))
+
+
+def latency(scale: Scale) -> Iterator[Row]:
+    """Time from an event to its commit: while the daemon is idle otherwise, and under thirteen senders."""
+    with ground.repository() as home, benchground.daemon(home):
+        yield bench.event_to_commit(home, scale.seconds(5))
+    with ground.repository() as home, benchground.daemon(home):
+        took = _under_load(home, scale.seconds(6))
+        met = p(95, took) <= 1000
+        note = f"p95 {p(95, took):,.0f} ms of {len(took):,} events"
+        yield Row("event to commit, 13 senders", "ms", p50(took), p(99, took), mark="p95 ≤ 1000", met=met, note=note)
+
+
+def _under_load(home: Path, seconds: float) -> list[float]:
+    """Return for each event of a crowd how many ms after its beginning the ledger's branch held it."""
+    coord = Coord.open(home, who=AGENTS[0])
+    base = coord.ledger.tip()
+    seen: list[tuple[float, str | None]] = []
+
+    def look() -> None:
+        tip = coord.ledger.tip()
+        if not seen or tip != seen[-1][1]:
+            seen.append((time.time(), tip))
+
+    look()
+    crowd(len(AGENTS), lambda number: benchground.sending(home, number), seconds=seconds, meanwhile=look)
+    while coord.journal.size():
+        look()
+        time.sleep(0.002)
+    coord.committer.settle()  # waits for the daemon, which may be between its commit and its note of it
+    look()
+    first = seen[0][0]
+    commits = list(history.entries(coord.git, since=base, until=coord.ledger.tip() or "", with_changes=False))
+    held = {commit: at for at, commit in seen}
+    took, at = [], 0.0
+    for entry in reversed(commits):  # a tip that was seen says the same of all before it
+        at = held.get(entry.commit, at)
+        if entry.kind == "mail.sent" and entry.at.timestamp() >= first:
+            took.append((at - entry.at.timestamp()) * 1000)
+    return took
+
+
+def without_daemon(scale: Scale) -> Iterator[Row]:
+    """Look whether a command's event is in the ledger when the command ends, where no daemon runs."""
+    count = scale.count(20)
+    with ground.repository() as home:
+        coord = Coord.open(home)
+        words = [sys.executable, "-P", "-m", "coord", "--repo", str(home), "--as", AGENTS[0], "--json", "mail", "send"]
+        held = 0
+        for number in range(count):
+            sent = subprocess.run([*words, AGENTS[1], str(number)], capture_output=True, check=True).stdout
+            tip = coord.ledger.tip()
+            (newest,) = history.entries(coord.git, until=tip or "", newest_first=True, limit=1)
+            held += newest.id == json.loads(sent)["message"]["id"]
         yield Row(
-            "13 senders, messages a second",
-            f"{rate:.0f}",
-            f"{floor_rate:.0f}",
-            rate / floor_rate,
-            ">= 1/2",
-            rate >= floor_rate / 2,
+            "commands without a daemon, committed when they end",
+            f"of {count}",
+            held,
+            mark="every one",
+            met=held == count,
         )
-        yield Row(
-            "13 senders, p50 / p99 ms",
-            f"{p50(sent):.1f} / {p(sent, 99):.1f}",
-            "",
-            p(sent, 99) / p50(sent),
-            "p99 <= 10 x p50",
-            p(sent, 99) <= 10 * p50(sent),
-        )
+
+
+def cold_list(scale: Scale) -> Iterator[Row]:
+    """List 1,000 unread messages in a fresh process."""
+    with ground.repository() as home:
+        yield bench.cold_start(home, scale.seconds(6), scale.count(1_000))

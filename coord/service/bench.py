@@ -17,7 +17,7 @@ from typing import Annotated
 from coord.git import repo
 from coord.model.errors import Refused, Usage
 from coord.service import benchground, mail
-from coord.service.benchcrowd import crowd
+from coord.service.benchcrowd import crowd, times_of
 from coord.service.benchground import AGENTS, Floor
 from coord.service.benchrows import Row, limits, p, p50, paired, rate, times
 from coord.service.command import Prose, command
@@ -139,9 +139,9 @@ def many_senders(home: Path, seconds: float) -> Iterator[Row]:
     data = Floor(home).data
     bare = crowd(len(AGENTS), lambda _number: Floor(home, data), seconds=seconds)
     sent = crowd(len(AGENTS), lambda number: benchground.sending(home, number), seconds=seconds)
-    ours, floor = (sum(map(len, each)) / seconds for each in (sent, bare))
+    ours, floor = (sum(loop.done for loop in loops) / seconds for loops in (sent, bare))
     yield rate("13 senders, messages", ours, floor, 1 / 2, "≥ 1/2 of its rate")
-    took = [one for each in sent for one in each]
+    took = times_of(sent)
     ratio = p(99, took) / p50(took)
     yield Row("13 senders, each send", "ms", p50(took), p(99, took), mark="p99 ≤ 10 x p50", met=ratio <= 10)
 

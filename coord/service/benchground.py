@@ -89,18 +89,25 @@ def sending(home: Path, number: int = 0) -> Work:
     """Return the work of the agent NUMBER: to send a message to the next one."""
     coord = Coord.open(home, who=AGENTS[number])
     to, body = AGENTS[(number + 1) % len(AGENTS)], Prose(text(number))
-    return lambda: mail.send(coord, (to,), body)
+    return warm(lambda: mail.send(coord, (to,), body))
 
 
 def leasing(home: Path, who: str, scope: str, *, wait: timedelta = timedelta(0)) -> Work:
     """Return the work of an agent: to take a lease and give it back."""
     coord = Coord.open(home, who=who)
 
-    def pair() -> None:
-        locks.acquire(coord, (scope,), wait=wait)
-        locks.release(coord, (scope,))
+    def pair(path: str = scope) -> None:
+        locks.acquire(coord, (path,), wait=wait)
+        locks.release(coord, (path,))
 
+    pair(f"warm/{who}")
     return pair
+
+
+def warm(work: Work) -> Work:
+    """Do WORK once, so that what it needs has been loaded and made, and return it."""
+    work()
+    return work
 
 
 @contextmanager

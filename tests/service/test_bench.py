@@ -117,9 +117,19 @@ def test_a_crowd_begins_together_and_does_its_rounds() -> None:
     done = crowd_in_a_process_of_its_own(
         "seen = []\n"
         "took = crowd(5, lambda n: lambda: time.sleep(0.01 * n), rounds=3, meanwhile=lambda: seen.append(1))\n"
-        "assert [len(one) for one in took] == [3] * 5, took\n"
-        "assert all(9 * n <= ms for n, one in enumerate(took) for ms in one), took\n"
+        "assert [one.done for one in took] == [3] * 5, took\n"
+        "assert all(9 * n <= ms for n, one in enumerate(took) for ms in one.took), took\n"
         "assert seen\n"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_who_waits_for_ever_is_stopped_and_counts_as_waiting() -> None:
+    done = crowd_in_a_process_of_its_own(
+        "took = crowd(2, lambda n: lambda: time.sleep(60 * n), seconds=0.1, grace=0.1)\n"
+        "assert took[0].done == len(took[0].took) > 0, took\n"
+        "assert (took[1].done, len(took[1].took)) == (0, 1), took\n"
+        "assert 200 <= took[1].took[0] < 60_000, took\n"
     )
     assert done.returncode == 0, done.stderr
 
