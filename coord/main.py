@@ -15,6 +15,7 @@ _NOUNS = (
     "bench",
     "checkpoints",
     "decisions",
+    "doctor",
     "history",
     "locks",
     "mail",
@@ -29,7 +30,8 @@ _NOUNS = (
 # GitPython asks for git at its import and fails without it; coord says so itself, in its own words.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 deferral.defer(_PARTIES)
-deferral.defer(f"coord.service.{noun}" for noun in _NOUNS)
+deferral.defer(f"coord.service.{noun}" for noun in _NOUNS if noun != "doctor")
+deferral.defer(("coord.service.doctor.command",))
 deferral.defer(f"coord.faces.pages.{noun}" for noun in _NOUNS)
 
 from coord.faces import cli, own, page

@@ -38,7 +38,7 @@ def remove(lock: Path, common: Path, watch: float = _WATCH) -> bool:
         return True
     if now != first:
         raise Unavailable(f"{lock} is in use by other gits", hint="try again")
-    owner = _owner(common, before=min(first[1] / 1e9 + _SLACK, time.time() - watch))
+    owner = living(common, before=min(first[1] / 1e9 + _SLACK, time.time() - watch))
     if owner is not None:
         raise Unavailable(
             f"{lock} may belong to `git {owner[1]}` (process {owner[0]}), which is running",
@@ -56,8 +56,8 @@ def _look(lock: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _owner(common: Path, before: float) -> tuple[int, str] | None:
-    """Return a git in the repository COMMON that was started BEFORE and still lives, and what it does."""
+def living(common: Path, before: float) -> tuple[int, str] | None:
+    """Return a git in the repository COMMON that was there BEFORE (seconds since 1970) and lives, and what it does."""
     for process in psutil.process_iter(["pid", "name", "cmdline", "create_time", "status"]):
         found = process.info
         name = found["name"] or ""

@@ -12,7 +12,7 @@ from coord.model.errors import NotFound, Refused, Usage
 
 _HEADS = "refs/heads/"
 # Without a trailing slash: a pattern that ends in one does not match a link to a folder.
-_HIDDEN = tuple(f"/{folder}".encode() for folder in keys.FOLDERS)
+HIDDEN = tuple(f"/{folder}".encode() for folder in keys.FOLDERS)
 # How far down `link` goes: `inbox`, or `inbox/<name>`.
 _DEEPEST = 2
 _NOT_AGENTS = (*keys.SHARED_MAILBOXES, "merges")
@@ -136,7 +136,7 @@ def hide(common: Path) -> bool:
     path = Path(os.path.realpath(common / "info" / "exclude"))
     old = path.read_bytes() if path.exists() else b""
     present = {line.strip() for line in old.splitlines()}
-    missing = [line for line in _HIDDEN if line not in present]
+    missing = [line for line in HIDDEN if line not in present]
     if not missing:
         return False
     end = b"\r\n" if b"\r\n" in old else b"\n"
@@ -158,20 +158,26 @@ def link(home: Path, worktree: Path, mailboxes: Sequence[str]) -> tuple[str, ...
     files of its own there) the links go inside. Links are relative, so that a parent folder
     of both may move. A real file or folder is never replaced. Doing it again changes nothing.
     """
+    faults = (_one(spot, target) for spot, target in links(home, worktree, mailboxes))
+    return tuple(fault for fault in faults if fault)
+
+
+def links(home: Path, worktree: Path, mailboxes: Sequence[str]) -> tuple[tuple[Path, Path], ...]:
+    """Return which links `link` makes, each with what it leads to."""
     home, worktree = Path(os.path.realpath(home)), Path(os.path.realpath(worktree))
     if home == worktree:
         return ()
     tracked = Git(worktree).run("ls-files", "-z", "--", *keys.FOLDERS).out.split(b"\0")
     owned = {os.fsdecode(name).partition("/")[0] for name in tracked if name}
-    faults: list[str] = []
+    found: list[tuple[Path, Path]] = []
     for folder in keys.FOLDERS:
         spot = worktree / folder
         if folder in owned or (spot.is_dir() and not spot.is_symlink()):
             pairs = _inside(folder, mailboxes)
         else:
             pairs = iter([(folder, folder)])
-        faults.extend(fault for name, target in pairs if (fault := _one(worktree / name, home / target)))
-    return tuple(faults)
+        found.extend((worktree / name, home / target) for name, target in pairs)
+    return tuple(found)
 
 
 def _inside(folder: str, mailboxes: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -22,6 +23,7 @@ from typing import (
     Literal,
     NewType,
     ParamSpec,
+    Protocol,
     TypeVar,
     Union,
     get_args,
@@ -62,11 +64,22 @@ class Param:
     choices: tuple[str, ...] = ()
 
 
+class Opens(Protocol):
+    """A way to open the repository around a folder, as `Coord.open` is one."""
+
+    def __call__(self, start: Path, *, who: str = "") -> Coord:
+        """Open it, spoken to by WHO."""
+        ...
+
+
 class Command(Generic[P, R]):
     """A function of the service with its name; calling it runs it."""
 
-    def __init__(self, run: Callable[Concatenate[Coord, P], R], name: str, *, writes: bool, example: str) -> None:
+    def __init__(
+        self, run: Callable[Concatenate[Coord, P], R], name: str, *, writes: bool, example: str, opens: Opens
+    ) -> None:
         self.run = run
+        self.opens = opens
         self.name = name
         self.writes = writes
         self.example = example
@@ -98,12 +111,12 @@ class Command(Generic[P, R]):
 
 
 def command(
-    name: str, *, writes: bool = False, example: str
+    name: str, *, writes: bool = False, example: str, opens: Opens = Coord.open
 ) -> Callable[[Callable[Concatenate[Coord, P], R]], Command[P, R]]:
-    """Make a function a command called NAME (words separated by spaces)."""
+    """Make a function a command called NAME (words separated by spaces); OPENS gives it its repository."""
 
     def wrap(run: Callable[Concatenate[Coord, P], R]) -> Command[P, R]:
-        return Command(run, name, writes=writes, example=example)
+        return Command(run, name, writes=writes, example=example, opens=opens)
 
     return wrap
 

@@ -18,6 +18,7 @@ from coord.service import (
     worktrees,
 )
 from coord.service.command import Command
+from coord.service.doctor import command as doctoring
 
 # Module and name rather than the command itself, so that running one loads that one only;
 # a test holds each command's own name against this list.
@@ -54,6 +55,7 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "log": (history, "log"),
     "history": (history, "at"),
     "ledger verify": (verify, "verify"),
+    "doctor": (doctoring, "doctor"),
     "bench": (bench, "bench"),
     "watch status": (watching, "status"),
     "watch stop": (watching, "stop"),

@@ -1,0 +1,1 @@
+"""Find what is wrong in a repository, and mend it."""

@@ -1,0 +1,92 @@
+"""All checks in their order: what others rest on comes first, so that mending it mends them."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from coord.model.errors import CoordError
+from coord.service.coord import Coord
+from coord.service.doctor import (
+    clocks,
+    configured,
+    derived,
+    drifted,
+    gitleft,
+    ground,
+    leftovers,
+    livecheck,
+    lost,
+    noted,
+    processes,
+    rights,
+    trees,
+    watches,
+)
+from coord.service.doctor.finding import Check, Finding
+
+CHECKS: tuple[Check, ...] = (
+    ground.old_git,
+    ground.network,
+    ground.synced,
+    ground.letter_case,
+    clocks.ledger,
+    clocks.commits,
+    clocks.records,
+    watches.inotify,
+    rights.unusable,
+    rights.open_to_all,
+    configured.configuration,
+    configured.private_folder,
+    configured.hidden,
+    configured.tracked,
+    gitleft.locks,
+    gitleft.halves,
+    gitleft.crashes,
+    processes.daemon,
+    processes.gates,
+    noted.state,
+    noted.garbage,
+    processes.sections,
+    noted.unfinished,
+    leftovers.temporary,
+    leftovers.tickets,
+    leftovers.bells,
+    lost.blocked,
+    lost.missing,
+    lost.rewritten,
+    livecheck.missing,
+    livecheck.unfilled,
+    drifted.disagreeing,
+    drifted.claimed,
+    derived.index,
+    trees.gone,
+    trees.cut_off,
+    trees.links,
+)
+
+
+def examine(coord: Coord, checks: tuple[Check, ...] = CHECKS) -> Iterator[Finding]:
+    """Yield what CHECKS find, and which of them could not look; the repository is not touched."""
+    said = set[str]()
+    for check in checks:
+        try:
+            yield from check(coord)
+        except (CoordError, OSError) as fault:
+            if str(fault) not in said:
+                said.add(str(fault))
+                yield _unseen(check, fault)
+
+
+def reread(coord: Coord) -> None:
+    """Read the configuration again, where it has been mended."""
+    with suppress(CoordError):
+        coord.reload()
+
+
+def _unseen(check: Check, fault: CoordError | OSError) -> Finding:
+    return Finding(
+        code="unknown",
+        what=str(fault),
+        where=f"{check.__module__.rpartition('.')[2]}.{check.__name__}",
+        why="whether anything is wrong there cannot be told",
+        next=getattr(fault, "hint", "") or "see to the cause, and run `coord doctor` again",
+    )

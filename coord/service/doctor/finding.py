@@ -1,0 +1,44 @@
+"""What a check finds: one fault, why it matters, and how it is mended."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from coord.service.coord import Coord
+from coord.service.doctor.kept import Kept
+
+Mend = Callable[[Kept], None]
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One fault. `next` says what mending will do, or, where `mend` is None, what the owner must do.
+
+    A `warning` is worth knowing, and no fault: coord is sound with it.
+    """
+
+    code: str
+    what: str
+    where: str
+    why: str
+    next: str
+    mend: Mend | None = None
+    warning: bool = False
+
+
+Check = Callable[[Coord], Iterator[Finding]]
+
+
+def place(coord: Coord, *paths: Path) -> str:
+    """Name places, from the repository's top where they lie below it; the first few of many."""
+    return several(
+        str(path.relative_to(coord.home)) if path.is_relative_to(coord.home) else str(path) for path in paths
+    )
+
+
+def several(names: Iterable[str]) -> str:
+    """Name the first few of many, and say how many more there are."""
+    found = list(names)
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return ", ".join(found[:_NAMED]) + more

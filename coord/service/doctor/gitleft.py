@@ -1,0 +1,110 @@
+"""What git processes that were killed left in the repository: locks, half-written packs, crash reports."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from coord.git import indexlock, maintain, stale
+from coord.service.coord import Coord
+from coord.service.doctor.finding import Finding, place
+from coord.service.doctor.kept import Kept
+
+_REST = 60.0
+_LONG = 3_600.0
+# A clock that was set forward makes an owner look younger than what it made.
+_SLACK = 10.0
+_LOCKS = ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock", "objects/info/*.lock", "objects/info/commit-graphs/*.lock")
+_HALF = ("objects/pack/tmp_*", "objects/??/tmp_obj_*", "objects/tmp_obj_*")
+_CRASHES = ("fast_import_crash_*", "objects/pack/pack-*.keep")
+
+
+def locks(coord: Coord) -> Iterator[Finding]:
+    """Find git's lock files whose owner is proven dead."""
+    found = _ownerless(coord, [path for path in _matching(coord, _LOCKS, _REST) if path.name != "coord.lock"])
+    found = [path for path in found if path.name != "index.lock" or not _is_busy(path)]
+    if found:
+        yield Finding(
+            code="stale-git-lock",
+            what=f"{len(found)} locks of git, whose owners are dead",
+            where=place(coord, *found),
+            why="git refuses to write what they lock: commits, checkouts, or the ledger itself",
+            next="they are put aside",
+            mend=partial(_unlock, coord, found),
+        )
+
+
+def halves(coord: Coord) -> Iterator[Finding]:
+    """Find packs and objects that killed gits were writing."""
+    found = _ownerless(coord, _matching(coord, _HALF, _REST))
+    if found:
+        size = sum(path.lstat().st_size for path in found)
+        yield Finding(
+            code="git-leftovers",
+            what=f"{len(found)} files ({size:,} bytes) that gits were writing when they were killed",
+            where=place(coord, *found),
+            why="nothing refers to them; they take space",
+            next="they are removed, as git itself does in time",
+            mend=partial(_remove, found),
+        )
+
+
+def crashes(coord: Coord) -> Iterator[Finding]:
+    """Find crash reports and marks of killed fast-imports."""
+    found = [
+        path
+        for path in _ownerless(coord, _matching(coord, _CRASHES, _LONG))
+        if path.suffix != ".keep" or path.read_bytes() == maintain.KEPT_BY
+    ]
+    if found:
+        yield Finding(
+            code="git-crashes",
+            what=f"{len(found)} reports and marks of fast-imports that were killed",
+            where=place(coord, *found),
+            why="the marks keep git from ever joining those packs with others",
+            next="they are put aside",
+            mend=partial(_put_aside, found),
+        )
+
+
+def _matching(coord: Coord, patterns: Sequence[str], rest: float) -> list[Path]:
+    before = time.time() - rest
+    found = (path for pattern in patterns for path in sorted(coord.place.common.glob(pattern)))
+    return [path for path in found if os.path.lexists(path) and path.lstat().st_mtime < before]
+
+
+def _ownerless(coord: Coord, found: list[Path]) -> list[Path]:
+    """Return those which no living git can have made."""
+    if not found:
+        return []
+    newest = max(path.lstat().st_mtime for path in found)
+    if stale.living(coord.place.common, before=newest + _SLACK) is None:
+        return found
+    return [path for path in found if stale.living(coord.place.common, before=path.lstat().st_mtime + _SLACK) is None]
+
+
+def _is_busy(lock: Path) -> bool:
+    """Tell whether one of coord's own locks on an index is held: git's have no owner to ask."""
+    own = lock.with_name("coord.lock")
+    return own.exists() and own.samefile(lock) and bool(indexlock.busy(lock.parent))
+
+
+def _unlock(coord: Coord, found: Sequence[Path], kept: Kept) -> None:
+    for path in found:
+        own = path.with_name("coord.lock")
+        if path.name == "index.lock" and own.exists() and own.samefile(path):
+            with indexlock.hold(path.parent):
+                continue
+        kept.copy(path)
+        stale.remove(path, coord.place.common)
+
+
+def _remove(found: Sequence[Path], _kept: Kept) -> None:
+    for path in found:
+        path.unlink(missing_ok=True)
+
+
+def _put_aside(found: Sequence[Path], kept: Kept) -> None:
+    for path in found:
+        kept.move(path)

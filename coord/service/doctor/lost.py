@@ -1,0 +1,95 @@
+"""The ledger's branch: gone, set back, or gone another way than the history that was here."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+from coord.git import history, ledger, merge
+from coord.git.branch import not_in, tips_before
+from coord.model.errors import Corrupt
+from coord.service import committer, setup
+from coord.service.coord import Coord
+from coord.service.doctor import joining, pending
+from coord.service.doctor.finding import Finding
+from coord.service.doctor.kept import Kept
+
+_BRANCH = ledger.REF.removeprefix("refs/heads/")
+
+
+def blocked(coord: Coord) -> Iterator[Finding]:
+    """Find a branch whose name stands in the way of the ledger's."""
+    fault = coord.ledger.blocked()
+    if fault is not None:
+        yield Finding(
+            code="ledger-blocked",
+            what=fault.message,
+            where=_BRANCH,
+            why="nothing can be committed: what is sent waits in the journal",
+            next=fault.hint,
+        )
+
+
+def missing(coord: Coord) -> Iterator[Finding]:
+    """Find a repository without the ledger's branch."""
+    if coord.ledger.tip() is not None or coord.ledger.blocked() is not None:
+        return
+    last = _last_known(coord)
+    yield Finding(
+        code="ledger-missing",
+        what="the ledger's branch is gone",
+        where=_BRANCH,
+        why="the history of everything is on it, and only it",
+        next=f"it is put back where it was, at {last[:10]}"
+        if last
+        else "it is taken from a remote that has it, or begun anew from the files",
+        mend=partial(_put_back, coord, last),
+    )
+
+
+def rewritten(coord: Coord) -> Iterator[Finding]:
+    """Find events that were on the ledger and are not any more: it was rewound, or replaced by another history."""
+    tip = coord.ledger.tip()
+    if tip is None:
+        return
+    known = _last_known(coord)
+    before = [*tips_before(coord.git, ledger.REF), *([known] if known else [])]
+    gone = not_in(coord.git, before, tip)
+    if not gone:
+        return
+    rewound = len(gone.heads) == 1 and history.is_ancestor(coord.git, tip, gone.heads[0])
+    yield Finding(
+        code="ledger-rewound" if rewound else "ledger-diverged",
+        what=f"the branch was set back: {gone.commits} events that were on it are not any more"
+        if rewound
+        else f"the branch was replaced by a history without {gone.commits} events that were on it",
+        where=f"{_BRANCH} at {tip[:10]}",
+        why="what those events said is in no branch, and git deletes it in time",
+        next="the branch goes forward to them"
+        if rewound
+        else "both histories are joined, and the files follow; if it was rewritten on purpose, leave it so and run: "
+        f"git reflog expire --expire=now {_BRANCH}",
+        mend=partial(_join, coord, gone.heads),
+    )
+
+
+def _last_known(coord: Coord) -> str:
+    """Return the ledger's tip as the journal noted it last, where git still has that commit; else ""."""
+    noted = None
+    with suppress(Corrupt):
+        noted = pending.read(coord).tip
+    return coord.git.tip(noted) or "" if noted else ""
+
+
+def _put_back(coord: Coord, last: str, _kept: Kept) -> None:
+    if last:
+        with coord.store.exclusive(committer.GUARD):
+            merge.move(coord.git, ledger.REF, last, "", message="coord: put back by doctor")
+        coord.committer.settle()
+    else:
+        setup.init(coord.home)
+
+
+def _join(coord: Coord, heads: tuple[str, ...], _kept: Kept) -> None:
+    coord.committer.settle()
+    for head in heads:
+        joining.join(coord, head)

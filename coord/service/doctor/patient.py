@@ -1,0 +1,37 @@
+"""Open a repository in which anything may be wrong, as nobody in particular and without touching it."""
+
+from pathlib import Path
+
+from coord.config import reading
+from coord.config.schema import DEFAULT, Config
+from coord.git import ledger, repo
+from coord.git.repo import Git, Place
+from coord.model.errors import CoordError, Usage
+from coord.service.coord import CONFIG_NAME, Coord
+
+
+def opened(start: Path, *, who: str = "") -> Coord:
+    """Open the repository that START lies in, whatever its configuration; WHO asks does not matter.
+
+    Raises:
+        Usage: START is in no repository, or nothing there was ever coord's.
+    """
+    del who
+    found = repo.find(start)
+    place = Place(found.home, found.common, found.home)
+    traces = (place.home / CONFIG_NAME, place.common / "coord")
+    if not any(map(Path.exists, traces)) and Git(place.home).peek(place.common, ledger.REF) is None:
+        raise Usage(f"coord was never set up in {place.home}", hint="set it up with `coord init`")
+    return Coord(place, _readable(place.home / CONFIG_NAME) or DEFAULT)
+
+
+def has_configuration(coord: Coord) -> bool:
+    """Tell whether `.coord.yaml` can be read: without it nobody knows who the agents are."""
+    return _readable(coord.home / CONFIG_NAME) is not None
+
+
+def _readable(path: Path) -> Config | None:
+    try:
+        return reading.load(path)
+    except CoordError:
+        return None

@@ -1,0 +1,54 @@
+"""Mend what can be mended: a topic after the other, until nothing more changes."""
+
+from coord.model.errors import CoordError
+from coord.service.coord import Coord
+from coord.service.doctor import configured
+from coord.service.doctor.examination import CHECKS, examine, reread
+from coord.service.doctor.finding import Check, Finding
+from coord.service.doctor.kept import Kept
+
+GUARD = "doctor"
+# What one mending lays bare the next round finds: folders inside folders, files of a ledger that is back.
+_ROUNDS = 4
+_Case = tuple[str, str]
+
+
+class Treatment:
+    """What was found on the way, and what became of it."""
+
+    def __init__(self, coord: Coord) -> None:
+        self.coord = coord
+        self.kept = Kept(coord)
+        self.found: dict[_Case, Finding] = {}
+        self.failed: dict[_Case, str] = {}
+        self.left: dict[_Case, Finding] = {}
+
+    def mend(self) -> None:
+        """Mend, then look again at all of it."""
+        # To enter anywhere makes the private folder: whether it is there is looked at before.
+        self._round((configured.private_folder,))
+        with self.coord.store.exclusive(GUARD):
+            for _ in range(_ROUNDS):
+                if not self._round():
+                    break
+            self.left = {case(finding): finding for finding in examine(self.coord)}
+
+    def _round(self, checks: tuple[Check, ...] = CHECKS) -> bool:
+        mended = False
+        for finding in examine(self.coord, checks):
+            known = case(finding) in self.found
+            self.found.setdefault(case(finding), finding)
+            if finding.mend is None or (known and case(finding) in self.failed):
+                continue
+            try:
+                finding.mend(self.kept)
+                mended = True
+            except (CoordError, OSError) as fault:
+                self.failed[case(finding)] = str(fault)
+        reread(self.coord)
+        return mended
+
+
+def case(finding: Finding) -> _Case:
+    """Return what tells one finding from another."""
+    return finding.code, finding.where

@@ -1,0 +1,159 @@
+"""The doctor finds each planted fault, says what it is, and mends it without losing a byte."""
+
+import gc
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import planted
+import pytest
+from planted import BY_HAND, EVERY, MENDED, Farm, Plant
+from support import git
+
+from coord.git import repo as repository
+from coord.service import worktrees
+from coord.service.coord import Coord
+from coord.service.doctor import command, examination, patient
+from coord.service.doctor.command import Report
+from coord.service.doctor.finding import Check
+
+
+@pytest.fixture
+def farm(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
+    planted.work(repo)
+    gc.collect()  # connections to the index that are closed later would write to it
+    yield Farm(repo, monkeypatch)
+    repository.version.cache_clear()
+
+
+def examined(farm: Farm, *, fix: bool = False, rebuild: bool = False) -> Report:
+    return command.doctor(patient.opened(farm.home), fix=fix, rebuild=rebuild)
+
+
+def codes(report: Report, *states: str) -> set[str]:
+    return {found.code for found in report.findings if not states or found.state in states}
+
+
+def everything(home: Path) -> dict[str, tuple[str, bytes]]:
+    """All there is below a folder: kinds, rights and contents."""
+    found = {}
+    for top, folders, names in os.walk(home.parent):
+        for name in (*folders, *names):
+            path = Path(top) / name
+            status = path.lstat()
+            kind = stat.filemode(status.st_mode)
+            content = (
+                os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+            )
+            found[str(path)] = (kind, content)
+    return found
+
+
+def contents(folder: Path) -> set[bytes]:
+    return {
+        path.read_bytes()
+        for top, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if (path := Path(top) / name).is_file()
+    }
+
+
+def live(home: Path) -> set[bytes]:
+    return set().union(*(contents(home / folder) for folder in ("inbox", "locks", "checkpoints")))
+
+
+def in_ledger(home: Path) -> set[str]:
+    if not git(home, "for-each-ref", "refs/heads/coord/ledger"):
+        return set()
+    listed = git(home, "rev-list", "--objects", "coord/ledger").splitlines()
+    return {line.split(" ")[0] for line in listed}
+
+
+def test_a_healthy_repository_is_green_and_stays_as_it_is(farm: Farm) -> None:
+    before = everything(farm.home)
+    report = examined(farm)
+    assert report.findings == ()
+    assert (report.healthy, report.exit_status) == (True, 0)
+    assert everything(farm.home) == before
+
+
+def test_a_fresh_one_is_green(repo: Path) -> None:
+    assert command.doctor(patient.opened(repo)).findings == ()
+
+
+def test_one_that_works_is_green(farm: Farm) -> None:
+    """With worktrees, a checkout in use and a second look."""
+    worktrees.add(farm.open(), ("backend", "frontend"))
+    planted.work(farm.home)
+    assert examined(farm).findings == ()
+
+
+@pytest.mark.parametrize(("plant", "code"), EVERY.items(), ids=[plant.__name__ for plant in EVERY])
+def test_a_planted_fault_is_found_and_looking_changes_nothing(farm: Farm, plant: Plant, code: str) -> None:
+    plant(farm)
+    gc.collect()
+    before = everything(farm.home)
+    report = examined(farm)
+    assert code in codes(report)
+    assert "unknown" not in codes(report)
+    assert (report.healthy, report.exit_status) == (False, 7)
+    assert everything(farm.home) == before
+    for found in report.findings:
+        assert found.what
+        assert found.where
+        assert found.why
+        assert found.next
+
+
+@pytest.mark.parametrize(("plant", "code"), MENDED.items(), ids=[plant.__name__ for plant in MENDED])
+def test_it_is_mended_without_losing_a_byte_and_once_is_enough(farm: Farm, plant: Plant, code: str) -> None:
+    plant(farm)
+    files, objects = live(farm.home), in_ledger(farm.home)
+    report = examined(farm, fix=True)
+    assert code in codes(report, "mended")
+    assert codes(report, "found", "failed", "by hand") == set(), report.findings
+    assert (report.healthy, report.exit_status) == (True, 0)
+    aside = contents(farm.private / "kept")
+    held = in_ledger(farm.home)
+    lost = {data for data in files - live(farm.home) - aside if blob(farm.home, data) not in held}
+    assert lost == set()
+    assert objects <= held
+    for name in report.kept:
+        assert os.path.lexists(farm.home / name), name
+    before = everything(farm.home)
+    assert examined(farm).findings == ()
+    again = examined(farm, fix=True)
+    assert (again.findings, again.kept) == ((), ())
+    assert {name for name, was in everything(farm.home).items() if before.get(name) != was} <= {
+        str(farm.private / "guards/doctor.lock")
+    }
+
+
+def blob(home: Path, data: bytes) -> str:
+    return Coord.open(home).blob_id(data)
+
+
+@pytest.mark.parametrize(("plant", "code"), BY_HAND.items(), ids=[plant.__name__ for plant in BY_HAND])
+def test_what_the_owner_must_do_is_said_and_left(farm: Farm, plant: Plant, code: str) -> None:
+    plant(farm)
+    report = examined(farm, fix=True)
+    assert code in codes(report, "by hand")
+    assert not report.healthy
+
+
+@pytest.mark.parametrize(("plant", "code"), EVERY.items(), ids=[plant.__name__ for plant in EVERY])
+def test_a_doctor_without_the_check_misses_it(farm: Farm, plant: Plant, code: str) -> None:
+    plant(farm)
+    coord = patient.opened(farm.home)
+    finders = [check for check in examination.CHECKS if code in found_by(coord, (check,))]
+    assert len(finders) == 1, "one check for each fault"
+    assert code not in found_by(coord, tuple(check for check in examination.CHECKS if check not in finders))
+
+
+def found_by(coord: Coord, checks: tuple[Check, ...]) -> set[str]:
+    return {finding.code for finding in examination.examine(coord, checks)}
+
+
+def test_enough_faults_are_planted() -> None:
+    assert len(EVERY) >= 25
