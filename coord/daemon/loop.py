@@ -13,14 +13,16 @@ from coord.daemon.perform import Performer
 from coord.daemon.plan import Action, Hint
 from coord.daemon.rules.listed import RULES
 from coord.model.errors import CoordError
+from coord.service import adopt
 from coord.service.coord import Coord
 from coord.stores.bell import Bell
 
 # Between two looks at the folders when commands or files come in a burst, so that commits go on:
-# this long, and at least as long as the last look took.
+# this long, and at least a few times as long as the last look took.
 _SPACING = 0.01
+_LOOKS_SHARE = 3
 _ROUNDS = 8
-_REST = 0.11
+_REST = adopt.SETTLE_AFTER.total_seconds() + 0.002
 _LONGEST_PAUSE = 60.0
 
 
@@ -81,7 +83,7 @@ class Loop:
         unfinished = self.cycle(Hint("timer" if full else "change"), full=full)
         self._settle()
         self._looked_at = monotonic()
-        self._spacing = max(_SPACING, self._looked_at - now)
+        self._spacing = max(_SPACING, _LOOKS_SHARE * (self._looked_at - now))
         if full:
             self._full_at = self._looked_at + self.coord.config.watch.scan_every.total_seconds()
         self._look_at = self._looked_at + _REST if unfinished else self._full_at

@@ -27,7 +27,8 @@ from coord.stores import claim
 GUARD = "adopt"
 # Below the dead letters, one deeper than any record: nothing there is ever committed.
 WITHHELD = f"{keys.DEAD}/withheld"
-SETTLE_AFTER = timedelta(milliseconds=100)
+# Where the system tells whether a file is still open, a pause as between two commands of a script is enough.
+SETTLE_AFTER = timedelta(milliseconds=100 if claim.LEASE is None else 10)
 _UNFINISHED = (".", "#", "~")
 _UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".swp", ".swx", ".crdownload", ".lock")
 _SIZE_LIMIT = 1 << 20
@@ -45,13 +46,14 @@ class Found:
 def waiting(coord: Coord, names: Iterable[str] | None = None) -> tuple[Found, ...]:
     """Return the hand-written files in some mailboxes (default: in every folder of `inbox/`).
 
-    A file still being written must not be taken half: one that changed less than a tenth
-    of a second ago has not rested.
+    A file still being written must not be taken half: one that changed less than
+    SETTLE_AFTER ago has not rested.
     """
     inbox = coord.home / "inbox"
     boxes = [inbox / name for name in names] if names is not None else _folders(inbox)
     found = [one for box in boxes for one in _written_by_hand(box)]
-    tracked = _tracked(coord) if found else frozenset()
+    # Files that the code branch keeps in `inbox/` are the branch's own, not mail.
+    tracked = coord.tracked.below("inbox") if found else frozenset()
     return tuple(one for one in found if one.key not in tracked)
 
 
@@ -124,11 +126,6 @@ def _folders(inbox: Path) -> list[Path]:
         for entry in entries
         if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in apart
     ]
-
-
-def _tracked(coord: Coord) -> frozenset[str]:
-    """Files that the code branch keeps in `inbox/` are the branch's own, not mail."""
-    return frozenset(coord.git.text("ls-files", "-z", "--", "inbox").split("\0"))
 
 
 def _take(coord: Coord, key: str) -> tuple[str, bytes, str] | None:

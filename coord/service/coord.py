@@ -13,6 +13,7 @@ from coord.config.schema import Config
 from coord.git import history, ledger, repo
 from coord.git.ledger import Ledger
 from coord.git.repo import Git, Place
+from coord.git.tracked import Tracked
 from coord.index import Index
 from coord.model import ids, keys, mailboxes
 from coord.model import scope as scopes
@@ -53,6 +54,7 @@ class Coord:
         self.journal = Journal(self.private / "journal")
         self.git = Git(place.home)
         self.ledger = Ledger(self.git)
+        self.tracked = Tracked(place, self.git)
         self.index = Index(self.private / "index.db", self.git)
         self.committer = Committer(self.store, self.journal, self.git, self.ledger, self.clock)
         self.screen = Screen(self.committer)

@@ -15,6 +15,7 @@ from pathlib import Path
 from coord.model.errors import Unavailable
 
 FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+BEGIN_WRITING: Callable[[int, int, int, int], None] | None = getattr(os, "posix_fadvise", None)
 DATA_SYNC: Callable[[int], None] | None = getattr(os, "fdatasync", None)
 
 _NEXT_STEP = {
@@ -41,6 +42,15 @@ def sync_file(fd: int, *, full_sync: int | None = FULL_SYNC) -> None:
             fcntl.fcntl(fd, full_sync)
             return
     os.fsync(fd)
+
+
+def begin_sync(fd: int, *, begin: Callable[[int, int, int, int], None] | None = BEGIN_WRITING) -> None:
+    """Let the disk begin on a file that will be synced soon; many begun first take a third of the time.
+
+    Linux starts to write back what it is told is not needed in memory, and keeps what is not written yet.
+    """
+    if begin is not None:
+        begin(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def sync_data(fd: int, *, data_sync: Callable[[int], None] | None = DATA_SYNC) -> None:

@@ -27,6 +27,7 @@ from coord.stores.bell import Bells
 
 _TRIES = 5
 _LONGEST_NAME = 150
+_Sync = Callable[[int], None]
 _Made = list[folders.Parts]
 _Pairs = list[tuple[Change, Path | None]]
 _Touched = dict[tuple[str, ...], int]
@@ -121,15 +122,9 @@ class FileStore:
         for key in keys:
             parent, _, name = key.rpartition("/")
             names.setdefault(parent, []).append(name)
-        for parent, inside in names.items():
-            with durable.faults(f"sync {self._home}/{parent}"), suppress(FileNotFoundError, Corrupt):
-                folder = folders.enter(self._home, parts_of(parent))
-                try:
-                    for name in inside:
-                        folders.sync(folder, name)
-                    durable.sync_names(folder)
-                finally:
-                    os.close(folder)
+        for work, last in ((durable.begin_sync, durable.begin_sync), (durable.sync_file, durable.sync_names)):
+            for parent, inside in names.items():
+                self._each(parent, inside, work, last)
 
     def watch(self, prefix: str) -> AbstractContextManager[Watch]:
         """Subscribe to changes under PREFIX; see Store."""
@@ -148,6 +143,16 @@ class FileStore:
         tops = (self._stage, *(self._home / folder for folder in FOLDERS))
         with durable.faults(f"sweep {self._stage}"):
             return sum(_sweep(top) for top in tops if top.is_dir())
+
+    def _each(self, parent: str, names: Sequence[str], work: _Sync, last: _Sync) -> None:
+        """Do WORK with some files of a folder and LAST with itself; what is no folder any more needs none."""
+        with durable.faults(f"sync {self._home}/{parent}"), suppress(FileNotFoundError, Corrupt):
+            folder = folders.enter(self._home, parts_of(parent))
+            try:
+                folders.each(folder, names, work)
+                last(folder)
+            finally:
+                os.close(folder)
 
     def _guard(self, name: str) -> Path:
         quoted = quote(name, safe="", errors="surrogateescape")

@@ -7,7 +7,7 @@ starts from one (openat and its kin).
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -89,19 +89,20 @@ def create(path: str | Path, data: bytes, folder: int | None = None, *, sync: bo
         os.close(fd)
 
 
-def sync(folder: int, name: str) -> None:
-    """Return once a regular file's bytes are on the disk; at once for whatever else bears the name, or nothing."""
-    try:
-        fd = os.open(name, _READ, dir_fd=folder)
-    except OSError as error:
-        if error.errno in NO_FILE:
-            return
-        raise
-    try:
-        if S_ISREG(os.fstat(fd).st_mode):
-            durable.sync_file(fd)
-    finally:
-        os.close(fd)
+def each(folder: int, names: Iterable[str], work: Callable[[int], None]) -> None:
+    """Do WORK with every regular file of an open folder that is among NAMES."""
+    for name in names:
+        try:
+            fd = os.open(name, _READ, dir_fd=folder)
+        except OSError as error:
+            if error.errno in NO_FILE:
+                continue
+            raise
+        try:
+            if S_ISREG(os.fstat(fd).st_mode):
+                work(fd)
+        finally:
+            os.close(fd)
 
 
 def walk(prefix: str, folder: int) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,10 @@ def test_what_cannot_be_read_is_kept_byte_for_byte(repo: Path, coord_for: Open) 
     assert f"inbox/.dead/{dead.name}" in git(repo, "ls-tree", "-r", "--name-only", "coord/ledger")
 
 
-def test_files_under_way_links_and_the_branchs_own_are_left_alone(repo: Path, coord_for: Open) -> None:
+def test_files_under_way_links_and_the_branchs_own_are_left_alone(
+    repo: Path, coord_for: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adopt, "SETTLE_AFTER", timedelta(minutes=3))
     coord = coord_for("frontend")
     fresh = repo / "inbox/frontend/fresh.md"
     fresh.write_text("half")

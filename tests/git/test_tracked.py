@@ -1,0 +1,38 @@
+"""What the index names, asked of git only when it may have changed."""
+
+from pathlib import Path
+
+from support import git
+
+from coord.git.repo import Git, find
+from coord.git.tracked import Tracked
+
+
+def test_what_is_added_or_taken_out_is_seen_at_once(repo: Path) -> None:
+    tracked = Tracked(find(repo), Git(repo))
+    assert tracked.below("inbox") == frozenset()
+    (repo / "inbox" / "GUIDE.md").write_text("ours")
+    assert tracked.below("inbox") == frozenset()
+    git(repo, "add", "-f", "inbox/GUIDE.md")
+    assert tracked.below("inbox") == {"inbox/GUIDE.md"}
+    assert tracked.below("web_app") == {"web_app/index.html"}
+    git(repo, "rm", "-q", "--cached", "inbox/GUIDE.md")
+    assert tracked.below("inbox") == frozenset()
+
+
+def test_a_repository_without_an_index_tracks_nothing(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    tracked = Tracked(find(tmp_path), Git(tmp_path))
+    assert tracked.below("inbox") == frozenset()
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "GUIDE.md").write_text("ours")
+    git(tmp_path, "add", "inbox")
+    assert tracked.below("inbox") == {"inbox/GUIDE.md"}
+
+
+def test_an_index_that_did_not_change_is_not_asked_again(repo: Path) -> None:
+    tracked = Tracked(find(repo), Git(repo))
+    before = tracked.below("web_app")
+    (repo / ".git" / "HEAD").rename(repo / ".git" / "HEAD.away")  # git would find no repository any more
+    assert tracked.below("web_app") is before
+    (repo / ".git" / "HEAD.away").rename(repo / ".git" / "HEAD")
