@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import sqlite_utils
 
-from coord.git import history, repo
+from coord.git import discovery, history
 from coord.git.history import Entry
 from coord.git.ledger import REF
 from coord.git.repo import Git
@@ -55,7 +55,7 @@ class Index:
         self.path = path
         self.git = git
         self._patience = patience
-        self._common = repo.find(git.cwd).common
+        self._common = discovery.find(git.cwd).common
         self._database: sqlite_utils.Database | None = None
         self._opened = (0, 0)
 

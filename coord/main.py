@@ -10,7 +10,7 @@ from coord import deferral
 # Loaded at first use. Third parties that cost more than 15 ms: git 65, sqlite_utils 65, filelock 35,
 # rich.console 25, psutil 15. Then coord's own rooms that one command in ten needs: 150 ms in all.
 _RICH = ("rich", "rich.cells", "rich.console", "rich.table", "rich.text")
-_PARTIES = ("git", "sqlite_utils", "filelock", "psutil", *_RICH)
+_PARTIES = ("git", "sqlite_utils", "filelock", "psutil", "click.shell_completion", "traceback", *_RICH)
 _NOUNS = (
     "bench",
     "checkpoints",
@@ -27,9 +27,26 @@ _NOUNS = (
     "worktrees",
 )
 
+# And those that only who writes, or who asks the ledger, needs.
+_ROOMS = (
+    "coord.git.history",
+    "coord.git.ledger",
+    "coord.git.repo",
+    "coord.git.tracked",
+    "coord.index",
+    "coord.model.mending",
+    "coord.model.secrets",
+    "coord.service.adopt",
+    "coord.service.committer",
+    "coord.service.delivery",
+    "coord.service.screen",
+    "coord.stores.journal",
+)
+
 # GitPython asks for git at its import and fails without it; coord says so itself, in its own words.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 deferral.defer(_PARTIES)
+deferral.defer(_ROOMS)
 deferral.defer(f"coord.service.{noun}" for noun in _NOUNS if noun != "doctor")
 deferral.defer(("coord.service.doctor.command",))
 deferral.defer(f"coord.faces.pages.{noun}" for noun in _NOUNS)

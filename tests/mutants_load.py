@@ -12,7 +12,7 @@ from coord.daemon.plan import View
 from coord.git import ledger, maintain
 from coord.model.eventline import Noted
 from coord.model.records import Event, Message, Process
-from coord.service import adopt, mail
+from coord.service import adopt, handwritten, mail
 from coord.service.committer import Committer
 from coord.service.coord import Coord
 from coord.stores import claim, oslock
@@ -135,12 +135,12 @@ def _taken_and_lost() -> None:
 
 
 def _passed_over() -> None:
-    waiting = adopt.waiting
+    waiting = handwritten.waiting
 
-    def hasty(coord: Coord, names: Iterable[str] | None = None) -> tuple[adopt.Found, ...]:
+    def hasty(coord: Coord, names: Iterable[str] | None = None) -> tuple[handwritten.Found, ...]:
         return tuple(one for one in waiting(coord, names) if "für" not in one.key)
 
-    adopt.waiting = hasty
+    handwritten.waiting = hasty
 
 
 def _taken_half() -> None:
@@ -150,7 +150,7 @@ def _taken_half() -> None:
         return read(home, key, limit, lease=None)
 
     claim.read = impatient
-    adopt.SETTLE_AFTER = timedelta(0)
+    handwritten.SETTLE_AFTER = timedelta(0)
 
 
 def _memory_kept() -> None:

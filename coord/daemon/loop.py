@@ -13,7 +13,7 @@ from coord.daemon.perform import Performer
 from coord.daemon.plan import Action, Hint
 from coord.daemon.rules.listed import RULES
 from coord.model.errors import CoordError
-from coord.service import adopt
+from coord.service import handwritten
 from coord.service.coord import Coord
 from coord.stores.bell import Bell
 
@@ -22,7 +22,7 @@ from coord.stores.bell import Bell
 _SPACING = 0.01
 _LOOKS_SHARE = 3
 _ROUNDS = 8
-_REST = adopt.SETTLE_AFTER.total_seconds() + 0.002
+_REST = handwritten.SETTLE_AFTER.total_seconds() + 0.002
 _LONGEST_PAUSE = 60.0
 
 

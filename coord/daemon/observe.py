@@ -10,7 +10,7 @@ from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
 from coord.model.records import Lock, Message
-from coord.service import adopt, clock, leasebook, looks, merges, verify
+from coord.service import clock, handwritten, leasebook, looks, merges, verify
 from coord.service.clock import Pace
 from coord.service.coord import Coord
 
@@ -99,7 +99,7 @@ class Observer:
             self._reminded.update({(mailbox, one): level for one in ids})
 
     def _dropped(self) -> Iterator[Dropped]:
-        found = adopt.waiting(self.coord)
+        found = handwritten.waiting(self.coord)
         for one in found:
             yield Dropped(one.key, one.rested or one.key in self.placed)
         self.placed &= {one.key for one in found}

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from coord.git import maintain, repo, stale
+from coord.git import discovery, maintain, names, stale
 from coord.git.repo import Done, Git
 from coord.model import trailers
 from coord.model.errors import CoordError, LedgerMoved, Refused
@@ -22,11 +22,6 @@ _SETTINGS = {
     "core.fsync": "all",  # pack, index of the pack and the loose ref: git 2.36 and newer
     "core.filesRefLockTimeout": "1000",  # milliseconds; other gits hold the ref for microseconds
 }
-# What git itself would refuse to check out, or what `git fsck --strict` complains of, on any file system.
-_IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
-_RESERVED_BY_GIT = re.compile(r"\.git.*|gi[0-9a-z]{0,6}~\d+", re.DOTALL)
-
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9._@% -]*(?:/[a-z0-9][a-z0-9._@% -]*)*", re.ASCII | re.IGNORECASE)
 
 
 class Ledger:
@@ -35,7 +30,7 @@ class Ledger:
     def __init__(self, git: Git, ref: str = REF) -> None:
         self.ref = ref
         self._git = git
-        self._common = repo.find(git.cwd).common
+        self._common = discovery.find(git.cwd).common
 
     def tip(self) -> str | None:
         """Return the newest commit, or None before the first."""
@@ -124,7 +119,7 @@ def _stream(events: Sequence[Event], ref: str, parent: str | None, now: int) -> 
         if parent is not None and number == len(marks) + 1:
             yield b"from %s\n" % parent.encode()
         for change in event.changes:
-            if change.data is None and not fits(change.key):
+            if change.data is None and not names.fits(change.key):
                 continue  # git never held it
             path = _path(change.key)
             yield b"D %s\n" % path if change.data is None else b"M 100644 :%d %s\n" % (marks[change.data], path)
@@ -163,22 +158,9 @@ def _identity(role: bytes, who: tuple[str, str], seconds: int) -> bytes:
     return b"%s %s <%s> %d +0000\n" % (role, name, address, max(seconds, 0))
 
 
-def fits(key: str) -> bool:
-    """Tell whether git takes KEY as a path, here and on every other file system."""
-    # Nearly every key, and long lists of them are asked about.
-    if _PLAIN.fullmatch(key):
-        return True
-    return not any(part in ("", ".", "..") or "\0" in part or _is_gits(part) for part in key.split("/"))
-
-
-def _is_gits(part: str) -> bool:
-    plain = _IGNORED_BY_HFS.sub("", part).lower().partition(":")[0].rstrip(" .")
-    return _RESERVED_BY_GIT.fullmatch(plain) is not None
-
-
 def _path(key: str) -> bytes:
     """Write a key as fast-import's quoted path, whatever characters it holds."""
-    if not fits(key):
+    if not names.fits(key):
         raise Refused(f"{key!r} cannot be a path in the ledger", hint="give the file an ordinary name")
     quoted = (
         b"%c" % byte if 32 <= byte < 127 and byte not in b'"\\' else b"\\%03o" % byte for byte in os.fsencode(key)

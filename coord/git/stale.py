@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from coord.git import repo
+from coord.git import discovery
 from coord.model.errors import CoordError, Unavailable
 
 _WATCH = 1.0
@@ -74,7 +74,7 @@ def _elsewhere(process: "psutil.Process", common: Path) -> bool:
     """Tell whether a git surely works on another repository, or not at all any more."""
     try:
         named = any(word.startswith("--git-dir") for word in process.cmdline()) or "GIT_DIR" in process.environ()
-        return not named and repo.find(Path(process.cwd())).common != common
+        return not named and discovery.find(Path(process.cwd())).common != common
     except (psutil.NoSuchProcess, CoordError):
         return True
     except (psutil.Error, OSError):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from coord.git.repo import Git, Place
+from coord.git.discovery import Place
+from coord.git.repo import Git
 
 _Stamp = tuple[int, int, int]
 

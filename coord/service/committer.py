@@ -7,6 +7,7 @@ is noted, so applying its changes again is all that is missing.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from coord.git import history
 from coord.git.ledger import Ledger
@@ -17,15 +18,20 @@ from coord.model.eventline import Noted
 from coord.model.records import Change
 from coord.service.clock import Clock
 from coord.stores import oslock
+from coord.stores.base import LEDGER
 from coord.stores.files import FileStore
 from coord.stores.journal import Journal, Pending
 
-GUARD = "ledger"
 _RETRIES = 50
 
 
 class Committer:
-    """Moves events from the journal to the ledger, each exactly once, in the order they were noted."""
+    """Moves events from the journal to the ledger, each exactly once, in the order they were noted.
+
+    `in_flight` are the events that this process is recording, in whichever of its threads.
+    """
+
+    in_flight: ClassVar[set[str]] = set()
 
     def __init__(self, store: FileStore, journal: Journal, git: Git, ledger: Ledger, clock: Clock) -> None:
         self.store = store
@@ -33,7 +39,6 @@ class Committer:
         self.git = git
         self.ledger = ledger
         self.clock = clock
-        self.in_flight: set[str] = set()
 
     def settle(self) -> int:
         """Commit every waiting event and return how many there were.
@@ -44,17 +49,12 @@ class Committer:
         if not self.journal.size():
             return 0
         committed = 0
-        with self.store.exclusive(GUARD) as guard:
+        with self.store.exclusive(LEDGER) as guard:
             if guard.inherited:
                 self.store.sweep()
             while count := self._batch():
                 committed += count
         return committed
-
-    def heal(self) -> None:
-        """Finish what a power cut left half done, once after each start of the machine; nothing otherwise."""
-        if not self.store.entered(GUARD):
-            self.settle()
 
     def _batch(self) -> int:
         pending = self.journal.read()
@@ -94,11 +94,16 @@ class Committer:
         living = []
         for noted in unfinished:
             if self._abandoned(noted):
-                self.store.apply([change for change in noted.event.changes if not self._consumed(change)])
+                self._publish(noted.event.changes)
                 self.journal.done(noted.event.id)
             else:
                 living.append(noted)
         return [replace(noted, done=False) for noted in living]
+
+    def _publish(self, changes: Sequence[Change]) -> None:
+        self.store.apply([change for change in changes if not self._consumed(change)])
+        # Whoever read a message while it was brought back has left two of it.
+        self.store.apply([replace(change, data=None) for change in changes if self._consumed(change)])
 
     def _abandoned(self, noted: Noted) -> bool:
         if noted.process == oslock.me():

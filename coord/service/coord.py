@@ -1,35 +1,41 @@
 """Coord: an opened repository, and who is speaking in it."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from coord import index as indexing
 from coord.config import reading
 from coord.config.schema import Config
-from coord.git import history, ledger, repo
-from coord.git.ledger import Ledger
-from coord.git.repo import Git, Place
-from coord.git.tracked import Tracked
-from coord.index import Index
+from coord.git import discovery, history, names, tracked
+from coord.git import ledger as ledgers
+from coord.git import repo as gits
+from coord.git.discovery import Place
 from coord.model import ids, keys, mailboxes
 from coord.model import scope as scopes
 from coord.model.errors import CoordError, Usage
 from coord.model.records import Change, Event
+from coord.service import committer as committing
+from coord.service import screen as screens
 from coord.service.clock import Clock, SystemClock
-from coord.service.committer import Committer
 from coord.service.presence import Presence
-from coord.service.screen import Screen
+from coord.stores import journal as journals
 from coord.stores import oslock
+from coord.stores.base import LEDGER
 from coord.stores.files import FileStore
-from coord.stores.journal import Journal
 
 CONFIG_NAME = ".coord.yaml"
 DAEMON_BELL = "daemon"
 _ENTROPY = 1 << 80
+# Bytes in the journal: a hundred messages or so, and a few thousand; then seconds.
+_NEAR, _FAR = 1 << 18, 1 << 23
+_PACE_EVERY, _PAUSE, _LONGEST_PAUSE = 0.02, 0.005, 0.05
 
 
 class Coord:
@@ -51,18 +57,12 @@ class Coord:
         self.private = place.common / "coord"
         self.store = FileStore(place.home, self.private)
         self.bells = self.store.bells
-        self.journal = Journal(self.private / "journal")
-        self.git = Git(place.home)
-        self.ledger = Ledger(self.git)
-        self.tracked = Tracked(place, self.git)
-        self.index = Index(self.private / "index.db", self.git)
-        self.committer = Committer(self.store, self.journal, self.git, self.ledger, self.clock)
-        self.screen = Screen(self.committer)
         self.presence = Presence(self.private / "seen")
         self._who = who
         self._form: scopes.Form | None = None
         self._last_id = (0, 0)
         self._unsettled = False
+        self._pace_at = self._pause = 0.0
         self._config_stamp = _stamp(self.home / CONFIG_NAME)
         self._algorithm = ""
         self.left: CoordError | None = None
@@ -75,7 +75,7 @@ class Coord:
             Usage: START is in no repository, or coord was never set up there.
             ConfigError: `.coord.yaml` is wrong.
         """
-        place = repo.find(start)
+        place = discovery.find(start)
         path = place.home / CONFIG_NAME
         if not path.is_file():
             raise Usage(f"{place.home} has no {CONFIG_NAME}", hint="set it up with `coord init`")
@@ -83,9 +83,48 @@ class Coord:
         coord._heal()
         return coord
 
+    # What many a command does without is made when it is wanted: who lists a mailbox waits for no git.
+
+    @cached_property
+    def journal(self) -> "journals.Journal":
+        """The notes of events that wait to be committed."""
+        return journals.Journal(self.private / "journal")
+
+    @cached_property
+    def git(self) -> "gits.Git":
+        """Git, run at home."""
+        return gits.Git(self.home)
+
+    @cached_property
+    def ledger(self) -> "ledgers.Ledger":
+        """The branch that every event is committed to."""
+        return ledgers.Ledger(self.git)
+
+    @cached_property
+    def tracked(self) -> "tracked.Tracked":
+        """What the code branch keeps in the live folders."""
+        return tracked.Tracked(self.place, self.git)
+
+    @cached_property
+    def index(self) -> "indexing.Index":
+        """The index of the ledger."""
+        return indexing.Index(self.private / "index.db", self.git)
+
+    @cached_property
+    def committer(self) -> "committing.Committer":
+        """Whoever brings noted events to the ledger."""
+        return committing.Committer(self.store, self.journal, self.git, self.ledger, self.clock)
+
+    @cached_property
+    def screen(self) -> "screens.Screen":
+        """Whoever looks at events before they are kept, so that no credential is."""
+        return screens.Screen(self.committer)
+
     def _heal(self) -> None:
+        """Finish what a power cut left half done, once after each start of the machine."""
         try:
-            self.committer.heal()
+            if not self.store.entered(LEDGER):
+                self.committer.settle()
         except CoordError as fault:  # what can be read can be read all the same
             self.left = fault
 
@@ -255,6 +294,22 @@ class Coord:
         finally:
             self.committer.in_flight.discard(event.id)
             self._unsettled = not self.bells.ring(DAEMON_BELL)
+        self._keep_pace()
+
+    def _keep_pace(self) -> None:
+        """Wait a moment where events are noted faster than they are committed, so that the ledger is never far behind.
+
+        Where no daemon commits, this process does, before the journal grows without bounds.
+        """
+        now = self.clock.monotonic()
+        if now >= self._pace_at:
+            self._pace_at = now + _PACE_EVERY
+            behind = self.journal.size()
+            self._pause = min(max(0, behind - _NEAR) / _NEAR * _PAUSE, _LONGEST_PAUSE)
+            if self._unsettled and behind > _FAR:
+                self.settle()
+        if self._pause and not self._unsettled:
+            time.sleep(self._pause)
 
     def settle(self) -> None:
         """Commit what this process recorded, unless a daemon that listens was told to."""
@@ -270,7 +325,7 @@ class Coord:
                 self.committer.settle()
             yield
 
-    def indexed(self) -> Index:
+    def indexed(self) -> "indexing.Index":
         """Commit what waits, and return the index once it has read that."""
         self.committer.settle()
         self.index.sync()
@@ -284,7 +339,7 @@ class Coord:
 
     def records(self, prefix: str) -> list[str]:
         """Return the keys of the records under a folder, in order; not strangers' files, nor what git refuses."""
-        return [key for key in self.store.list(prefix) if keys.is_record(key) and ledger.fits(key)]
+        return [key for key in self.store.list(prefix) if keys.is_record(key) and names.fits(key)]
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -10,10 +10,10 @@ from coord.git import history
 from coord.model import keys, mailboxes
 from coord.model.errors import Corrupt, Refused
 from coord.model.records import Change
-from coord.service import committer, leasebook
+from coord.service import leasebook
 from coord.service.coord import Coord
 from coord.stores import durable
-from coord.stores.base import parts_of
+from coord.stores.base import LEDGER, parts_of
 from coord.stores.journal import Pending
 
 # In each of the three folders once setting up has filled it. Where it is gone, the folder as a whole
@@ -82,7 +82,7 @@ def fill(coord: Coord) -> int:
 
 def restore(coord: Coord, wanted: Callable[[str], bool]) -> int:
     """Bring back the ledger's records at the keys WANTED that have no file, and return how many."""
-    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(committer.GUARD):
+    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
         busy = touched(coord.journal.read(EVERYTHING))
         tip = coord.ledger.tip()
         tree = history.tree(coord.git, tip) if tip else {}

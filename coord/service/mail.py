@@ -7,10 +7,9 @@ from typing import Annotated
 from coord.model import codec, keys, mailboxes, times
 from coord.model.errors import Refused, TimedOut, UnknownAgent, Usage
 from coord.model.records import Ack, Change, Kind, Message, Priority
-from coord.service import adopt, delivery, letters
+from coord.service import adopt, delivery, handwritten, letters
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
-from coord.service.delivery import Route
 
 _POLL = 1.0
 
@@ -127,7 +126,7 @@ def _post(coord: Coord, message: Message, identifier: str) -> Sent:
     return Sent(message, found.mailboxes, found.why)
 
 
-def unknown(coord: Coord, found: Route) -> UnknownAgent:
+def unknown(coord: Coord, found: "delivery.Route") -> UnknownAgent:
     """Make the error for addresses that nobody has, with the names they may have meant."""
     config = coord.config
     near = {
@@ -154,7 +153,7 @@ def list_(
 ) -> Listing:
     """List the messages that wait for you. Looking never consumes."""
     name = _mailbox(coord, mailbox_)
-    adopt.adopt_waiting(coord, (name, *keys.SHARED_MAILBOXES))
+    _take_in(coord, (name, *keys.SHARED_MAILBOXES))
     found = letters.keys_of(coord, name)
     unread = [key for key in found if not keys.is_read(key)]
     wanted = sorted(found, key=lambda key: keys.id_in(key) or "") if read else unread
@@ -174,7 +173,7 @@ def read(
     What asks for a required acknowledgement stays unread until `coord mail ack`.
     """
     name = coord.me()
-    adopt.adopt_waiting(coord, (name, *keys.SHARED_MAILBOXES))
+    _take_in(coord, (name, *keys.SHARED_MAILBOXES))
     unread = [key for key in letters.keys_of(coord, name) if not keys.is_read(key)]
     chosen = [letters.one_of(unread, part, name) for part in which] if which else unread[: max(limit, 0)]
     items = tuple(letters.items(coord, name, chosen))
@@ -195,7 +194,7 @@ def ack(
     Acknowledging twice is harmless.
     """
     name = coord.me()
-    adopt.adopt_waiting(coord, (name,))
+    _take_in(coord, (name,))
     everything = letters.keys_of(coord, name)
     items = tuple(letters.items(coord, name, [letters.one_of(everything, part, name) for part in which]))
     for item in items:
@@ -308,6 +307,11 @@ def wait(
             # The bell tells of mail sent by command at once; files written by hand
             # without a daemon ring nothing, so look from time to time all the same.
             bell.wait(min(left, _POLL))
+
+
+def _take_in(coord: Coord, names: tuple[str, ...]) -> None:
+    if handwritten.waiting(coord, names):  # what adopts is loaded only where there is something to
+        adopt.adopt_waiting(coord, names)
 
 
 def _counts(message: Message, sender: str, thread: str) -> bool:

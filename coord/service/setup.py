@@ -11,14 +11,16 @@ from pathlib import Path
 
 from coord.config import checks, flow, reading, writing
 from coord.config.schema import Agent, Config
-from coord.git import history, ledger, merge, repo, worktree
-from coord.git.repo import Git, Place
+from coord.git import discovery, history, ledger, merge, repo, worktree
+from coord.git.discovery import Place
+from coord.git.repo import Git
 from coord.model import keys
 from coord.model.errors import ConfigError, Refused, Unavailable, Usage
-from coord.service import committer, delivery, livefolders
+from coord.service import delivery, livefolders
 from coord.service.clock import Clock
 from coord.service.coord import CONFIG_NAME, Coord
 from coord.stores import durable
+from coord.stores.base import LEDGER
 from coord.stores.files import FileStore
 
 _BRANCH = ledger.REF.removeprefix("refs/heads/")
@@ -73,7 +75,7 @@ def init(
         ConfigError: the configuration, or FROM_FILE, is wrong.
     """
     repo.require()
-    place = repo.find(start)
+    place = discovery.find(start)
     if agents and from_file is not None:
         raise Usage("agents are named twice, by name and by file", hint="give --agents or --from, not both")
     for folder in keys.FOLDERS:
@@ -186,7 +188,7 @@ def _folders(coord: Coord, progress: _Progress) -> None:
 
 def _ledger(coord: Coord, source: _Source | None, progress: _Progress) -> None:
     if source is not None and source.remote:
-        with coord.store.exclusive(committer.GUARD):
+        with coord.store.exclusive(LEDGER):
             merge.move(coord.git, ledger.REF, source.commit, "", message=f"coord: from {source.remote}")
             _skip_history(coord, source.commit)
         progress.notes.append(f"the branch {_BRANCH} was made from {source.remote}")

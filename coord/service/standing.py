@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from coord.git import history, repo, worktree
+from coord.git import discovery, history, worktree
 from coord.git.repo import Git
 from coord.model import leases
 from coord.model.errors import CoordError
@@ -57,7 +57,7 @@ def of(coord: Coord, agent: str) -> Standing:
 def _place(coord: Coord, agent: str) -> Path:
     own = coord.worktree_of(agent)
     try:
-        found = repo.find(own)
+        found = discovery.find(own)
     except CoordError:
         return coord.place.top
     return own if (found.common, found.top) == (coord.place.common, own) else coord.place.top

@@ -15,11 +15,12 @@ from coord.model import codec, ids, keys, leases, mailboxes, scope
 from coord.model.errors import BadRecord, CoordError, TimedOut
 from coord.model.leases import Ask
 from coord.model.records import Lock, MergeRequest, Message, Mode, Priority
-from coord.service import branches, committer, livefolders, merges, watching
+from coord.service import branches, livefolders, merges, watching
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
 from coord.service.watching import Daemon
+from coord.stores.base import LEDGER
 
 _PRIORITIES: tuple[Priority, ...] = ("urgent", "high", "normal", "low")
 _AT_ONCE = 4
@@ -351,7 +352,7 @@ def _waiting(coord: Coord) -> int | None:
     if not coord.journal.size():
         return 0
     try:
-        with coord.store.exclusive(committer.GUARD, timeout=_WAIT):
+        with coord.store.exclusive(LEDGER, timeout=_WAIT):
             return len(coord.journal.read(livefolders.EVERYTHING).events)
     except TimedOut:
         return None

@@ -12,11 +12,12 @@ from typing import Annotated
 from coord.git import history
 from coord.model import keys
 from coord.model.errors import Corrupt
-from coord.service import committer, hands, livefolders
+from coord.service import hands, livefolders
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.looks import Drift, Looks
 from coord.stores import oslock
+from coord.stores.base import LEDGER
 
 GUARD = "reconcile"
 _DEEP_LIMIT = 3600.0
@@ -102,7 +103,7 @@ def reconcile(coord: Coord, found: Sequence[Drift]) -> int:
 
 def _busy(coord: Coord) -> set[str]:
     """Return the keys of every event that is not yet both published and committed."""
-    with coord.store.exclusive(committer.GUARD):
+    with coord.store.exclusive(LEDGER):
         return livefolders.touched(coord.journal.read(livefolders.EVERYTHING))
 
 

@@ -18,6 +18,10 @@ from coord.model.records import Change
 Version = NewType("Version", str)
 
 
+LEDGER = "ledger"
+"""The critical section of whoever reads the journal and writes the ledger."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A record's bytes as found, with the version that names exactly these bytes."""

@@ -6,7 +6,6 @@ No sockets (their paths are limited to about 100 characters), no inotify instanc
 
 import errno
 import os
-import secrets
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,7 +62,7 @@ class Bells:
             Unavailable: the FIFO cannot be made.
         """
         folder = Path(self._of(name))
-        token = secrets.token_hex(8)
+        token = os.urandom(8).hex()
         hidden, path = folder / f".{token}", folder / f"{token}{_SUFFIX}"
         ends: list[int] = []
         try:

@@ -7,7 +7,6 @@ another file, and nothing added or written anew at that moment disappears with t
 import fcntl
 import os
 import re
-import secrets
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +51,7 @@ def claim(home: Path, key: str) -> str | None:
         return key
     *parents, name = key.split("/")
     kept = os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
-    claimed = f"{kept}~{secrets.token_hex(4)}.taken"
+    claimed = f"{kept}~{os.urandom(4).hex()}.taken"
     with durable.faults(f"take in {home}/{key}"):
         try:
             folder = folders.enter(home, parents)

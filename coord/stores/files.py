@@ -11,7 +11,6 @@ planted link leads a read or a write out of the three folders.
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -249,7 +248,7 @@ def _write_beside(folder: int, name: str, data: bytes) -> None:
 
 def _temporary_name() -> str:
     me = oslock.me()
-    return f"{me.pid}~{me.started_at}~{quote(me.boot, safe='')}~{secrets.token_hex(8)}"
+    return f"{me.pid}~{me.started_at}~{quote(me.boot, safe='')}~{os.urandom(8).hex()}"
 
 
 def _sweep(top: Path) -> int:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import at_rest
 
-from coord.git import history, ledger, stale
+from coord.git import history, names, stale
 from coord.git.ledger import REF, Ledger
 from coord.git.repo import Git
 from coord.model import ids
@@ -235,7 +235,7 @@ def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(deadline=None, print_blob=True, max_examples=60)
-@given(st.lists(TEXT.filter(ledger.fits), min_size=1, max_size=6), TEXT, TEXT, st.binary())
+@given(st.lists(TEXT.filter(names.fits), min_size=1, max_size=6), TEXT, TEXT, st.binary())
 def test_any_key_subject_agent_and_body_come_back(
     one_for_all: Path, names: list[str], subject: str, agent: str, body: bytes
 ) -> None:
@@ -268,7 +268,7 @@ def test_hostile_subjects_forge_nothing(top: Path, subject: str) -> None:
             ".git::$INDEX_ALLOCATION", ".git .", "a\0b", "inbox/.dead/..", "gi7eba~1"]
 )  # fmt: skip
 def test_keys_that_git_would_not_take_are_refused(top: Path, key: str) -> None:
-    assert not ledger.fits(key)
+    assert not names.fits(key)
     with pytest.raises(Refused, match="cannot be a path"):
         Ledger(Git(top)).append([event(Change(key, b"x"))], parent=None, now=NOW)
     assert Ledger(Git(top)).tip() is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import git as sh
 
-from coord.git import repo
+from coord.git import discovery, repo
 from coord.model.errors import CoordError, NotFound, Refused, Unavailable, Usage
 
 
@@ -26,20 +26,20 @@ def top(tmp_path: Path) -> Path:
 def test_find_from_a_folder_below(top: Path) -> None:
     deep = top / "a" / "b"
     deep.mkdir(parents=True)
-    assert repo.find(deep) == repo.Place(top, top / ".git", top)
-    assert repo.find(top / ".git") == repo.Place(top, top / ".git", top)
+    assert discovery.find(deep) == discovery.Place(top, top / ".git", top)
+    assert discovery.find(top / ".git") == discovery.Place(top, top / ".git", top)
 
 
 def test_find_follows_a_symbolic_link(top: Path) -> None:
     (top.parent / "link").symlink_to(top)
-    assert repo.find(top.parent / "link") == repo.Place(top, top / ".git", top)
+    assert discovery.find(top.parent / "link") == discovery.Place(top, top / ".git", top)
 
 
 def test_find_from_a_linked_worktree(top: Path) -> None:
     other = top.parent / "other tree"
     sh(top, "worktree", "add", "-q", str(other), "-b", "x")
     (other / "deep").mkdir()
-    assert repo.find(other / "deep") == repo.Place(top, top / ".git", other)
+    assert discovery.find(other / "deep") == discovery.Place(top, top / ".git", other)
 
 
 def test_find_in_a_submodule_and_its_worktree(top: Path) -> None:
@@ -47,52 +47,52 @@ def test_find_in_a_submodule_and_its_worktree(top: Path) -> None:
     shutil.copytree(top, inner)
     sh(top, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "sub")
     common = top / ".git" / "modules" / "sub"
-    assert repo.find(top / "sub") == repo.Place(top / "sub", common, top / "sub")
+    assert discovery.find(top / "sub") == discovery.Place(top / "sub", common, top / "sub")
     other = top.parent / "other"
     sh(top / "sub", "worktree", "add", "-q", str(other), "-b", "x")
-    assert repo.find(other) == repo.Place(top / "sub", common, other)
+    assert discovery.find(other) == discovery.Place(top / "sub", common, other)
 
 
 def test_find_with_core_worktree(top: Path) -> None:
     elsewhere = top.parent / "elsewhere"
     elsewhere.mkdir()
     sh(top, "config", "core.worktree", "../../elsewhere")
-    assert repo.find(top) == repo.Place(elsewhere, top / ".git", elsewhere)
+    assert discovery.find(top) == discovery.Place(elsewhere, top / ".git", elsewhere)
 
 
 def test_find_with_a_separate_git_directory(tmp_path: Path) -> None:
     root = tmp_path.resolve()
     sh(root, "init", "-q", f"--separate-git-dir={root / 'store'}", "tree")
-    assert repo.find(root / "tree") == repo.Place(root / "tree", root / "store", root / "tree")
+    assert discovery.find(root / "tree") == discovery.Place(root / "tree", root / "store", root / "tree")
     sh(root / "tree", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-m", "x")
     sh(root / "tree", "worktree", "add", "-q", str(root / "other"), "-b", "x")
     with pytest.raises(Refused, match="cannot be told") as caught:
-        repo.find(root / "other")
+        discovery.find(root / "other")
     assert "core.worktree" in caught.value.hint
 
 
 def test_bare_repositories_are_refused(tmp_path: Path, top: Path) -> None:
     sh(tmp_path, "clone", "-q", "--bare", str(top), "bare")
     with pytest.raises(Refused, match="bare"):
-        repo.find(tmp_path / "bare" / "refs")
+        discovery.find(tmp_path / "bare" / "refs")
     sh(tmp_path / "bare", "worktree", "add", "-q", str(tmp_path / "other"), "-b", "x")
     with pytest.raises(Refused, match="bare"):
-        repo.find(tmp_path / "other")
+        discovery.find(tmp_path / "other")
 
 
 def test_no_repository_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(Usage) as caught:
-        repo.find(tmp_path)
+        discovery.find(tmp_path)
     assert "git init" in caught.value.hint
 
 
 def test_a_broken_git_file_is_named(tmp_path: Path) -> None:
     (tmp_path / ".git").write_text("gitdir: nowhere\n")
     with pytest.raises(Usage, match="nowhere"):
-        repo.find(tmp_path)
+        discovery.find(tmp_path)
     (tmp_path / ".git").write_text("\0\xff\n")
     with pytest.raises(Usage, match="no git file"):
-        repo.find(tmp_path)
+        discovery.find(tmp_path)
 
 
 def test_tip_text_and_setting(top: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_callers_git_variables_do_not_lead_astray(
     git = repo.Git(top)
     assert git.setting("user.name") == "t"
     assert git.tip("HEAD")
-    assert repo.find(top).home == top
+    assert discovery.find(top).home == top
 
 
 def test_hooks_and_filters_of_the_shell_do_not_run(top: Path) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from support import git
 
-from coord.git.repo import Git, find
+from coord.git.discovery import find
+from coord.git.repo import Git
 from coord.git.tracked import Tracked
 
 

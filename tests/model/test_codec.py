@@ -131,7 +131,15 @@ unknown = words.filter(lambda key: len(key) < 100 and fold(key) not in own)
 kept: st.SearchStrategy[Any] = words | many
 extras = st.dictionaries(unknown, kept, max_size=3)
 processes = st.builds(Process, pid=wholes, started_at=words, boot=words)
-PATHS = {"id": identifiers, "agent": names, "holder": names, "body": bodies, "extra": extras, "token": wholes, "scope": words.filter(bool)}
+PATHS = {
+    "id": identifiers,
+    "agent": names,
+    "holder": names,
+    "body": bodies,
+    "extra": extras,
+    "token": wholes,
+    "scope": words.filter(bool),
+}
 
 
 def strategy(kind: type[Record]) -> st.SearchStrategy[Record]:

@@ -13,7 +13,7 @@ from support import eventually, git
 
 from coord.model import keys
 from coord.model.records import Event, Process
-from coord.service import adopt, mail, verify
+from coord.service import adopt, handwritten, mail, verify
 from coord.service.command import Prose
 from coord.service.coord import Coord
 from coord.stores import claim
@@ -64,7 +64,7 @@ def test_all_reaches_everybody_once_and_auto_whom_it_concerns(repo: Path, coord_
         "web_app/index.html looks odd\n",
     ]
     assert mail.list_(coord).unread == 0
-    assert adopt.waiting(coord) == ()
+    assert handwritten.waiting(coord) == ()
 
 
 def test_an_adoption_done_again_makes_the_same_message(repo: Path, coord_for: Open) -> None:
@@ -103,7 +103,7 @@ def test_what_cannot_be_read_is_kept_byte_for_byte(repo: Path, coord_for: Open) 
 def test_files_under_way_links_and_the_branchs_own_are_left_alone(
     repo: Path, coord_for: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adopt, "SETTLE_AFTER", timedelta(minutes=3))
+    monkeypatch.setattr(handwritten, "SETTLE_AFTER", timedelta(minutes=3))
     coord = coord_for("frontend")
     fresh = repo / "inbox/frontend/fresh.md"
     fresh.write_text("half")

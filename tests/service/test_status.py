@@ -14,11 +14,12 @@ from support import git
 
 from coord.model import codec, keys
 from coord.model.records import Change, MergeRequest
-from coord.service import committer, locks, mail, status, watching, worktrees
+from coord.service import locks, mail, status, watching, worktrees
 from coord.service.clock import SystemClock
 from coord.service.command import Prose
 from coord.service.coord import Coord
 from coord.stores import oslock
+from coord.stores.base import LEDGER
 
 As = Callable[..., Coord]
 MINUTE = timedelta(minutes=1)
@@ -182,7 +183,7 @@ def test_the_ledger_says_what_waits_to_be_committed(repo: Path, coord_for: As) -
     coord.journal.append(event, oslock.me())
     coord.journal.done(event.id)
     assert look(repo).ledger.waiting == 1
-    with coord.store.exclusive(committer.GUARD):
+    with coord.store.exclusive(LEDGER):
         assert look(repo).ledger.waiting is None
     coord.committer.settle()
     found = look(repo, timedelta(hours=1)).ledger

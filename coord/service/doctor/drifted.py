@@ -5,13 +5,14 @@ from functools import partial
 
 from coord.git import branch, history
 from coord.model.records import Change
-from coord.service import adopt, committer, leasebook, livefolders, verify
+from coord.service import adopt, leasebook, livefolders, verify
 from coord.service.coord import Coord
 from coord.service.doctor import guards, patient, pending
 from coord.service.doctor.finding import Finding, Mend, several
 from coord.service.doctor.kept import Kept
 from coord.service.looks import Drift, Looks
 from coord.stores import claim
+from coord.stores.base import LEDGER
 
 _WORDS = {"only in files": "new", "only in ledger": "removed", "differs": "edited"}
 # Two hands' removals look like a state of two events ago as well; a backup is older.
@@ -93,7 +94,7 @@ def _older(coord: Coord, looks: Looks) -> int:
 
 
 def _bring(coord: Coord, found: Sequence[Drift], _kept: Kept) -> None:
-    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(committer.GUARD):
+    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
         now = Looks(coord).compare()
         behind = [one for one in found if now.get(one.key) == one]
         wanted = [one for one in behind if one.ledger]

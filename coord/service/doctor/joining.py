@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 from coord.git import branch, history, ledger, merge
 from coord.model.records import Change
-from coord.service import committer, delivery, leasebook, livefolders
+from coord.service import delivery, leasebook, livefolders
 from coord.service.coord import Coord
 from coord.service.looks import Looks
+from coord.stores.base import LEDGER
 
 _AUTHOR = ("coord", "coord@coord.local")
 _WORDS = "coord: join two histories of the ledger\n"
@@ -19,7 +20,7 @@ def join(coord: Coord, lost: str) -> None:
     Of a record that only one side changed since they parted, that side's is taken; of one that both
     did, what the file is; where it is neither, the ledger's. A file that is in no history stays.
     """
-    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(committer.GUARD):
+    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
         tip = coord.ledger.tip() or ""
         if history.is_ancestor(coord.git, lost, tip):
             return

@@ -7,11 +7,12 @@ from functools import partial
 from coord.git import history, ledger, merge
 from coord.git.branch import not_in, tips_before
 from coord.model.errors import Corrupt
-from coord.service import committer, setup
+from coord.service import setup
 from coord.service.coord import Coord
 from coord.service.doctor import joining, pending
 from coord.service.doctor.finding import Finding
 from coord.service.doctor.kept import Kept
+from coord.stores.base import LEDGER
 
 _BRANCH = ledger.REF.removeprefix("refs/heads/")
 
@@ -82,7 +83,7 @@ def _last_known(coord: Coord) -> str:
 
 def _put_back(coord: Coord, last: str, _kept: Kept) -> None:
     if last:
-        with coord.store.exclusive(committer.GUARD):
+        with coord.store.exclusive(LEDGER):
             merge.move(coord.git, ledger.REF, last, "", message="coord: put back by doctor")
         coord.committer.settle()
     else:

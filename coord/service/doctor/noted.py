@@ -10,12 +10,13 @@ from functools import partial
 
 from coord.model.errors import Corrupt
 from coord.model.eventline import Noted
-from coord.service import committer, watching
+from coord.service import watching
 from coord.service.coord import Coord
 from coord.service.doctor import pending
 from coord.service.doctor.finding import Finding, place, several
 from coord.service.doctor.kept import Kept
 from coord.stores import oslock
+from coord.stores.base import LEDGER
 from coord.stores.journal import FORMAT
 
 _PATIENCE = timedelta(minutes=1)
@@ -109,7 +110,7 @@ def _rests(coord: Coord) -> bool:
 
 
 def _without_state(coord: Coord, kept: Kept) -> None:
-    with coord.store.exclusive(committer.GUARD):
+    with coord.store.exclusive(LEDGER):
         kept.move(coord.private / "journal" / pending.STATE)
     coord.committer.settle()
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from coord.config import reading
 from coord.config.schema import DEFAULT, Config
-from coord.git import ledger, repo
-from coord.git.repo import Git, Place
+from coord.git import discovery, ledger
+from coord.git.discovery import Place
+from coord.git.repo import Git
 from coord.model.errors import CoordError, Usage
 from coord.service.coord import CONFIG_NAME, Coord
 
@@ -17,7 +18,7 @@ def opened(start: Path, *, who: str = "") -> Coord:
         Usage: START is in no repository, or nothing there was ever coord's.
     """
     del who
-    found = repo.find(start)
+    found = discovery.find(start)
     place = Place(found.home, found.common, found.home)
     traces = (place.home / CONFIG_NAME, place.common / "coord")
     if not any(map(Path.exists, traces)) and Git(place.home).peek(place.common, ledger.REF) is None:

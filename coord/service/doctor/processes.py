@@ -8,12 +8,13 @@ from pathlib import Path
 from coord.git import gate
 from coord.model.errors import CoordError
 from coord.model.records import Process
-from coord.service import committer, watching
+from coord.service import watching
 from coord.service.coord import Coord
 from coord.service.doctor import guards
 from coord.service.doctor.finding import Finding, place, several
 from coord.service.doctor.kept import Kept
 from coord.stores import oslock
+from coord.stores.base import LEDGER
 
 
 def daemon(coord: Coord) -> Iterator[Finding]:
@@ -65,12 +66,12 @@ def gates(coord: Coord) -> Iterator[Finding]:
 
 
 def _enter(coord: Coord, names: list[str], _kept: Kept) -> None:
-    if committer.GUARD in names:
-        with coord.store.exclusive(committer.GUARD):
+    if LEDGER in names:
+        with coord.store.exclusive(LEDGER):
             coord.store.sweep()
         coord.committer.settle()
     for name in names:
-        if name != committer.GUARD:
+        if name != LEDGER:
             with coord.exclusive(name):
                 continue
 

@@ -3,10 +3,11 @@
 from coord.git import history
 from coord.model.errors import NotFound
 from coord.model.records import Change
-from coord.service import committer, leasebook, livefolders
+from coord.service import leasebook, livefolders
 from coord.service.coord import Coord
 from coord.service.doctor import derived
 from coord.service.doctor.kept import Kept
+from coord.stores.base import LEDGER
 
 _BATCH = 200
 
@@ -28,7 +29,7 @@ def rebuild(coord: Coord) -> tuple[int, tuple[str, ...]]:
     kept = Kept(coord)
     for folder in (*livefolders.shared(coord.config), *livefolders.read(coord.config)):
         livefolders.make(coord.home / folder)
-    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(committer.GUARD):
+    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
         busy = livefolders.touched(coord.journal.read(livefolders.EVERYTHING))
         tree = {key: blob for key, blob in history.tree(coord.git, tip).items() if livefolders.may_live(key)}
         waiting: list[Change] = []

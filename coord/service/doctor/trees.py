@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from coord.git import merge, repo, trash, worktree
+from coord.git import discovery, merge, trash, worktree
 from coord.git.worktree import Worktree
 from coord.model import ids, mailboxes
 from coord.model.errors import CoordError, Unavailable
@@ -68,7 +68,7 @@ def links(coord: Coord) -> Iterator[Finding]:
 
 def _belongs(coord: Coord, path: Path) -> bool:
     try:
-        return repo.find(path).common == coord.place.common
+        return discovery.find(path).common == coord.place.common
     except CoordError:
         return False
 

@@ -1,0 +1,71 @@
+"""Files that a hand wrote into a mailbox and nobody has taken in yet."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from coord.model import keys
+from coord.service.coord import Coord
+from coord.stores import claim
+
+# Where the system tells whether a file is still open, a pause as between two commands of a script is enough.
+SETTLE_AFTER = timedelta(milliseconds=100 if claim.LEASE is None else 10)
+_UNFINISHED = (".", "#", "~")
+_UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".swp", ".swx", ".crdownload", ".lock")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A hand-written file: its key and whether it has rested long enough to be whole."""
+
+    key: str
+    mailbox: str
+    rested: bool
+
+
+def waiting(coord: Coord, names: Iterable[str] | None = None) -> tuple[Found, ...]:
+    """Return the hand-written files in some mailboxes (default: in every folder of `inbox/`).
+
+    A file still being written must not be taken half: one that changed less than
+    SETTLE_AFTER ago has not rested.
+    """
+    inbox = coord.home / "inbox"
+    boxes = [inbox / name for name in names] if names is not None else _folders(inbox)
+    found = [one for box in boxes for one in _written_by_hand(box)]
+    # Files that the code branch keeps in `inbox/` are the branch's own, not mail.
+    tracked = coord.tracked.below("inbox") if found else frozenset()
+    return tuple(one for one in found if one.key not in tracked)
+
+
+def _written_by_hand(box: Path) -> Iterator[Found]:
+    if box.is_symlink():
+        return
+    try:
+        entries = sorted(os.scandir(box), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        name = entry.name
+        if name == "read" or name.startswith(_UNFINISHED) or name.endswith(_UNFINISHED_ENDINGS):
+            continue
+        if keys.id_in(name) is not None or not entry.is_file(follow_symlinks=False):
+            continue
+        with suppress(FileNotFoundError):  # taken, or thrown away, since the folder was listed
+            age = datetime.now(UTC).timestamp() - entry.stat(follow_symlinks=False).st_mtime
+            yield Found(f"inbox/{box.name}/{name}", box.name, not 0 <= age < SETTLE_AFTER.total_seconds())
+
+
+def _folders(inbox: Path) -> list[Path]:
+    try:
+        entries = sorted(os.scandir(inbox), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    apart = ("merges", "tasks")
+    return [
+        inbox / entry.name
+        for entry in entries
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in apart
+    ]
