@@ -1,7 +1,8 @@
 """What a person reads: a few kinds of block, written plainly into pipes and drawn on terminals.
 
 All text is cleaned on its way out: nothing that an agent wrote can move the cursor,
-change colours or reorder letters.
+change colours or reorder letters. What others wrote stands behind `>`, also where a
+terminal is too narrow for a line of it.
 """
 
 import os
@@ -15,6 +16,7 @@ import rich.console
 import rich.table
 import rich.text
 
+from coord.model import quoting
 from coord.model.untrusted import clean_line, clean_text
 
 _LEAST, _GAP = 12, 2
@@ -32,10 +34,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Several lines exactly as an author wrote them, indented so that they cannot pass for coord's own."""
+    """Several lines as somebody wrote them, quoted so that they cannot pass for coord's own."""
 
     text: str
-    indent: str = "  "
+    style: Style = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Several lines of coord's own, in which others' words are quoted already."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class Table:
     styles: tuple[Style, ...] = ()
 
 
-Block = Line | Body | Table
+Block = Line | Body | Own | Table
 
 
 def write(blocks: Sequence[Block], out: TextIO) -> None:
@@ -63,11 +72,28 @@ def draw(blocks: Sequence[Block], console: "rich.console.Console") -> None:
     for block in blocks:
         match block:
             case Line(text, style):
-                console.print(rich.text.Text(clean_line(text), style=style))
-            case Body(text, indent):
-                console.print(rich.text.Text(_indented(text, indent)))
+                _draw_line(clean_line(text), style, console)
+            case Body(text, style):
+                for line in quoting.lines(text):
+                    _draw_line(line, style, console)
+            case Own(text):
+                for line in clean_text(text).rstrip("\n").split("\n"):
+                    _draw_line(line, "", console)
             case Table():
                 console.print(_table(block, console.width))
+
+
+def _draw_line(line: str, style: Style, console: "rich.console.Console") -> None:
+    """Draw one line on as many as it takes: those of a quotation are all marked, others indented from the second on."""
+    quotation = line.startswith(quoting.MARK)
+    mark = f"{quoting.MARK} " if quotation else ""
+    rest = mark or "  "
+    drawn = rich.text.Text(quoting.unquoted(line) if quotation else line, style=style)
+    pieces = drawn.wrap(console, max(console.width - len(rest), _LEAST))
+    for number, piece in enumerate(pieces or [drawn]):
+        console.print(
+            rich.text.Text.assemble((rest if number else mark, "dim"), piece), no_wrap=True, overflow="ignore"
+        )
 
 
 def _table(table: Table, width: int) -> "rich.table.Table":
@@ -86,16 +112,14 @@ def _table(table: Table, width: int) -> "rich.table.Table":
     return drawn
 
 
-def _indented(text: str, indent: str) -> str:
-    return "\n".join(f"{indent}{line}" for line in clean_text(text).rstrip("\n").split("\n"))
-
-
 def _plain(block: Block) -> str:
     match block:
         case Line(text, _):
             return f"{clean_line(text)}\n"
-        case Body(text, indent):
-            return f"{_indented(text, indent)}\n"
+        case Body(text, _):
+            return f"{quoting.quoted(text)}\n"
+        case Own(text):
+            return clean_text(text).rstrip("\n") + "\n"
         case Table(columns, rows, _):
             lines = [columns, *rows] if any(columns) else list(rows)
             cells = [[clean_line(cell) for cell in line] for line in lines]

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from coord.model import quoting
 from coord.model.errors import LeaseHeld, NotFound, StaleToken
 from coord.model.records import Lock, Mode, Process
 from coord.model.scope import Form, contains, overlap, same
 from coord.model.times import format_duration, format_time
-from coord.model.untrusted import clean_line
 
 _NOTE_SHOWN = 80
 _COMPARED = 200
@@ -248,7 +248,7 @@ def describe(standing: Sequence[Lock | Ask]) -> str:
 def _describe(one: Lock | Ask) -> str:
     if isinstance(one, Ask):
         return f"{one.holder} has waited for {', '.join(one.scopes)} since {format_time(one.asked_at)}"
-    note = clean_line(one.note, _NOTE_SHOWN)
+    note = quoting.within(one.note, _NOTE_SHOWN) if one.note else ""
     sharing = "shares" if one.mode == "shared" else "holds"
     return f"{one.holder} {sharing} {one.scope} until {format_time(one.expires_at)}" + (f" ({note})" if note else "")
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from coord.model import codec, ids, keys, mailboxes, secrets
+from coord.model import codec, ids, keys, mailboxes, quoting, secrets
 from coord.model.codec import Draft
 from coord.model.errors import BadRecord, HoldsSecret, Unavailable
 from coord.model.records import Change, Message
@@ -83,7 +83,7 @@ def _take(coord: Coord, key: str) -> tuple[str, bytes, str] | None:
 
 
 def _completed(coord: Coord, draft: Draft, mailbox: str, identifier: str) -> Message:
-    extra = dict(draft.extra)
+    extra = {**draft.extra, quoting.WRITTEN: quoting.BY_HAND}
     if draft.id and draft.id != identifier:
         extra["given-id"] = draft.id
     sender = (draft.sender or "unknown").strip().lower()

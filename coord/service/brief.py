@@ -11,7 +11,7 @@ from itertools import takewhile
 
 from coord.git.history import Entry
 from coord.model import budget as tokens
-from coord.model import keys, times
+from coord.model import keys, quoting, times
 from coord.model.budget import Section
 from coord.model.errors import BadRecord
 from coord.model.records import Checkpoint, Decision, Lock, Message
@@ -83,9 +83,9 @@ def _checkpoint(agent: str, saved: Checkpoint | None, now: datetime, unreadable:
         facts = {"task": saved.task, "session": saved.session}
         lines.append(", ".join(f"{name} {clean_line(value, 80)}" for name, value in facts.items() if value))
     if clean_line(saved.title) != clean_line(saved.body.strip().partition("\n")[0].strip("# \t")):
-        lines.append(f"> {clean_line(saved.title, 120)}")
+        lines.append(quoting.one_line(saved.title, 120))
     if saved.next:
-        lines += ["Next steps:", *(line for step in saved.next for line in _quote(f"- {step}"))]
+        lines += ["Next steps:", *(line for step in saved.next for line in quoting.lines(f"- {step}"))]
     if saved.body.strip():
         lines += ["Summary:", *_quote(saved.body)]
     title = f"{agent}: checkpoint {saved.id[-8:]} of {times.ago(saved.saved_at, now)} ago"
@@ -93,8 +93,8 @@ def _checkpoint(agent: str, saved: Checkpoint | None, now: datetime, unreadable:
 
 
 def _quote(text: str) -> Iterator[str]:
-    for line in clean_text(text).strip("\n").split("\n"):
-        yield f"> {line.rstrip()}".rstrip()
+    """Quote the lines of a text, without what is at their ends: it would only cost tokens."""
+    return (line.rstrip() for line in quoting.lines(text.strip("\n")))
 
 
 def _changed(coord: Coord, saved: Checkpoint | None, now: Standing) -> Section:
@@ -133,7 +133,7 @@ def _moved(coord: Coord, saved: Checkpoint, now: Standing) -> Iterator[str]:
 def _commits(head: str, found: Commits) -> Iterator[str]:
     if found.count:
         yield head
-        yield from (f"> {line}" for line in found.lines)
+        yield from map(quoting.one_line, found.lines)
         if found.count > len(found.lines):
             yield f"… and {found.count - len(found.lines)} more"
 
@@ -167,7 +167,7 @@ def _leases(coord: Coord, agent: str, saved: Checkpoint | None) -> Section:
     now = coord.now()
     lines = [
         f"- {clean_line(lock.scope, 200)} (token {lock.token}, {times.format_duration(lock.expires_at - now)} left)"
-        + (f" > {clean_line(lock.note, 120)}" if lock.note else "")
+        + (f" {quoting.one_line(lock.note, 120)}" if lock.note else "")
         for lock in held
     ]
     present = {lease_line(lock) for lock in held}
@@ -197,9 +197,10 @@ def _mail(coord: Coord, agent: str, unread: Sequence[str]) -> Section:
 def _message(message: Message, now: datetime) -> Iterator[str]:
     kind = message.kind if message.priority == "normal" else f"{message.priority} {message.kind}"
     ack = ", acknowledgement required" if message.ack == "required" else ""
-    sender = clean_line(message.sender, 40)
+    by_hand = message.extra.get(quoting.WRITTEN) == quoting.BY_HAND
+    sender = quoting.origin(message.sender, by_hand=by_hand)
     yield f"- {message.id[-8:]} {kind} from {sender}, {times.ago(message.sent_at, now)} ago{ack}"
-    yield f"> {clean_line(message.subject, 120)}"
+    yield quoting.one_line(message.subject, 120)
     body = clean_text(message.body).strip()
     first, _, rest = body.partition("\n")
     # A subject that nobody gave is the body's first line: said once is enough.
@@ -220,7 +221,7 @@ def _since(coord: Coord, agent: str, saved: Checkpoint | None, unread: Sequence[
     found = [entry for entry in later if entry.id not in shown and _concerns(entry, agent, branch)]
     now = coord.now()
     lines = [
-        f"- {times.ago(entry.at, now)} ago {clean_line(entry.kind, 30)} > {clean_line(entry.subject, 120)}"
+        f"- {times.ago(entry.at, now)} ago {clean_line(entry.kind, 30)} {quoting.one_line(entry.subject, 120)}"
         for entry in found[:_EVENTS]
     ]
     if len(found) > _EVENTS:
@@ -243,8 +244,8 @@ def _decisions(coord: Coord, agent: str) -> Section:
     found.reverse()
     now = coord.now()
     lines = [
-        f"- {one.id[-8:]} by {clean_line(one.made_by, 40)}, {times.ago(one.decided_at, now)} ago"
-        f" > {clean_line(one.about, 120)}: {clean_line(one.choice, 200)}"
+        f"- {one.id[-8:]} by {quoting.address(one.made_by)}, {times.ago(one.decided_at, now)} ago"
+        f" {quoting.one_line(f'{clean_line(one.about, 120)}: {clean_line(one.choice, 200)}')}"
         for one in found
     ]
     return Section(

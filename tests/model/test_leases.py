@@ -163,7 +163,7 @@ def test_the_refusal_says_who_holds_what_until_when_why_and_what_to_do() -> None
     with pytest.raises(LeaseHeld) as caught:
         grant(held, ask("a", "apps/x.js"))
     assert caught.value.message == (
-        "b holds apps/* until 2026-11-22T12:30:00Z (fixing it); c shares apps until 2026-11-22T12:30:00Z"
+        "b holds apps/* until 2026-11-22T12:30:00Z (“fixing it”); c shares apps until 2026-11-22T12:30:00Z"
     )
     assert "--wait 10m" in caught.value.hint
     assert "`coord mail send b` or `coord mail send c`" in caught.value.hint

@@ -79,7 +79,7 @@ def test_who_holds_it_until_when_by_which_token_and_what_to_do(repo: Path, coord
     with pytest.raises(LeaseHeld) as caught:
         taken(coord_for("frontend"), "apps_script/chefs.js")
     error = caught.value
-    assert error.message == f"backend holds apps_script/** until {error.facts['expires_at'][0]} (fixing it)"  # type: ignore[index]
+    assert error.message == f"backend holds apps_script/** until {error.facts['expires_at'][0]} (“fixing it”)"  # type: ignore[index]
     assert (error.facts["holders"], error.facts["tokens"]) == (("backend",), (lock.token,))
     assert "--wait 10m" in error.hint
     assert "coord mail send backend" in error.hint

@@ -2,9 +2,9 @@
 
 from functools import singledispatch
 
-from coord.faces.page import Block, Body, Line, Table
-from coord.faces.pages.words import now, short, unknown
-from coord.model import times
+from coord.faces.page import Block, Body, Line, Own, Table
+from coord.faces.pages.words import now, short, titled, unknown
+from coord.model import quoting, times
 from coord.service import brief, checkpoints
 
 blocks = singledispatch(unknown)
@@ -24,7 +24,8 @@ def _checkpoints(result: checkpoints.Checkpoints) -> list[Block]:
     if not result.items:
         return [Line("no checkpoints; `coord checkpoint save` makes one")]
     rows = tuple(
-        (short(one.id), times.ago(one.saved_at, now()), one.agent, one.branch, one.title) for one in result.items
+        (short(one.id), times.ago(one.saved_at, now()), one.agent, one.branch, quoting.one_line(one.title))
+        for one in result.items
     )
     more = [Line(f"… and {result.left_out} older (--limit)", "dim")] if result.left_out else []
     bad = [Line(f"unreadable: {key}", "red") for key in result.unreadable]
@@ -35,16 +36,15 @@ def _checkpoints(result: checkpoints.Checkpoints) -> list[Block]:
 def _checkpoint(result: checkpoints.Shown) -> list[Block]:
     one = result.checkpoint
     where = f"{one.branch} at {one.commit[:10]}" if one.commit else one.branch
-    made: list[Block] = [Line(f"{one.agent}: {one.title}", "bold")]
-    made.append(Line(f"{one.id}  {times.ago(one.saved_at, now())} ago  {where}", "dim"))
-    made.append(Body(one.body))
-    made += [Line(f"  next: {step}", "cyan") for step in one.next]
+    head = f"from {quoting.origin(one.agent)}, checkpoint {one.id}, {times.ago(one.saved_at, now())} ago, {where}"
+    made: list[Block] = [Line(head, "dim"), *titled(one.title, one.body)]
+    made += [Line("next", "dim"), *(Body(f"- {step}", "cyan") for step in one.next)] if one.next else []
     for name, values in (("uncommitted", one.dirty), ("leases", one.locks), ("unread", one.open_messages)):
         if values:
-            made.append(Line(f"  {name}: {', '.join(values[:12])}", "dim"))
+            made.append(Line(f"{name}: {', '.join(values[:12])}", "dim"))
     return [*made, Line("retired; only the ledger has it", "dim")] if result.retired else made
 
 
 @blocks.register
 def _brief(result: brief.Brief) -> list[Block]:
-    return [Body(result.text, indent=""), Line(f"({result.tokens} of {result.budget} tokens)", "dim")]
+    return [Own(result.text), Line(f"({result.tokens} of {result.budget} tokens)", "dim")]

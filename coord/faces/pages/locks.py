@@ -5,7 +5,7 @@ from functools import singledispatch
 
 from coord.faces.page import Block, Line, Style, Table
 from coord.faces.pages.words import now, unknown
-from coord.model import leases, times
+from coord.model import leases, quoting, times
 from coord.model.records import Lock
 from coord.service import locks
 
@@ -17,7 +17,15 @@ def _leases(result: locks.Leases) -> list[Block]:
     if not result.locks and not result.waiting:
         return [Line("no leases")]
     rows = tuple(
-        (lock.scope, lock.holder, lock.mode, str(lock.token), _until(lock), lock.note) for lock in result.locks
+        (
+            lock.scope,
+            lock.holder,
+            lock.mode,
+            str(lock.token),
+            _until(lock),
+            quoting.one_line(lock.note) if lock.note else "",
+        )
+        for lock in result.locks
     )
     styles: tuple[Style, ...] = tuple("dim" if lock.expires_at <= now() else "" for lock in result.locks)
     made: list[Block] = [Table(("scope", "holder", "mode", "token", "until", "note"), rows, styles)] if rows else []

@@ -3,9 +3,10 @@
 from functools import singledispatch
 
 from coord.faces.page import Block, Body, Line, Style, Table
-from coord.faces.pages.words import now, short, unknown
-from coord.model import times
+from coord.faces.pages.words import now, short, titled, unknown
+from coord.model import quoting, times
 from coord.model.records import Message
+from coord.model.untrusted import clean_line
 from coord.service import letters, mail
 
 _PRIORITY: dict[str, Style] = {"urgent": "red", "high": "yellow", "low": "dim"}
@@ -35,16 +36,16 @@ def _listing(result: mail.Listing) -> list[Block]:
             (
                 short(message.id),
                 times.ago(message.sent_at, now()),
-                message.sender,
+                quoting.address(message.sender) + (" (by hand)" if _by_hand(message) else ""),
                 message.priority,
-                message.subject,
                 mark,
+                quoting.one_line(message.subject),
             )
         )
         styles.append(_PRIORITY.get(message.priority, "") if item.unread else "dim")
     head = Line(f"{result.mailbox}: {result.unread} unread", "bold")
     more = [Line(f"… and {result.left_out} more (--limit)", "dim")] if result.left_out else []
-    return [head, Table(("id", "age", "from", "priority", "subject", ""), tuple(rows), tuple(styles)), *more]
+    return [head, Table(("id", "age", "from", "priority", "", "subject"), tuple(rows), tuple(styles)), *more]
 
 
 @blocks.register
@@ -63,13 +64,16 @@ def _read(result: mail.ReadMail) -> list[Block]:
 
 @blocks.register
 def _message(message: Message) -> list[Block]:
-    head = f"{message.sender} -> {', '.join(message.to)}: {message.subject}"
-    about = [message.id, f"{times.format_time(message.sent_at)} ({times.ago(message.sent_at, now())} ago)"]
+    """Say in coord's words who wrote what, when and how; all words of the sender's stand in the quotation."""
+    to = ", ".join(map(quoting.address, message.to))
+    head = f"from {quoting.origin(message.sender, by_hand=_by_hand(message))} to {to}, message {message.id}"
+    about = [f"{times.format_time(message.sent_at)} ({times.ago(message.sent_at, now())} ago)"]
     about += [message.kind] if message.kind != "note" else []
     about += [message.priority] if message.priority != "normal" else []
     about += [f"ack {message.ack}"] if message.ack != "none" else []
-    about += [f"about {', '.join(message.refs)}"] if message.refs else []
-    return [Line(head, "bold"), Line("  ".join(about), "dim"), Body(message.body)]
+    made: list[Block] = [Line(head, "bold"), Line("  ".join(about), "dim")]
+    made += [Body(f"about {clean_line(', '.join(message.refs))}", "dim")] if message.refs else []
+    return [*made, *titled(message.subject, message.body)]
 
 
 @blocks.register
@@ -87,3 +91,7 @@ def _shown(result: letters.Shown) -> list[Block]:
 @blocks.register
 def _thread(result: mail.Thread) -> list[Block]:
     return [block for message in result.messages for block in (*_message(message), Line(""))][:-1]
+
+
+def _by_hand(message: Message) -> bool:
+    return message.extra.get(quoting.WRITTEN) == quoting.BY_HAND

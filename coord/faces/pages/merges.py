@@ -2,9 +2,9 @@
 
 from functools import singledispatch
 
-from coord.faces.page import Block, Body, Line, Table
-from coord.faces.pages.words import now, short, unknown
-from coord.model import times
+from coord.faces.page import Block, Line, Table
+from coord.faces.pages.words import now, short, titled, unknown
+from coord.model import quoting, times
 from coord.model.records import MergeRequest
 from coord.service import merges
 
@@ -23,20 +23,19 @@ def _queue(result: merges.Queue) -> list[Block]:
             one.state,
             f"{one.branch} -> {one.into}",
             times.ago(one.requested_at, now()),
-            one.title,
             one.result,
+            quoting.one_line(one.title),
         )
         for one in result.requests
     )
-    return [Line(f"merge queue{gate}", "bold"), Table(("id", "state", "branch", "age", "title", ""), rows)]
+    return [Line(f"merge queue{gate}", "bold"), Table(("id", "state", "branch", "age", "", "title"), rows)]
 
 
 @blocks.register
 def _request(one: MergeRequest) -> list[Block]:
-    made: list[Block] = [Line(f"{one.branch} -> {one.into}: {one.title}", "bold")]
-    made.append(
-        Line(f"{one.id}  {one.state}  {one.head[:10]} by {one.agent}, {times.ago(one.requested_at, now())} ago", "dim")
-    )
+    ago = times.ago(one.requested_at, now())
+    made: list[Block] = [Line(f"{one.branch} -> {one.into}: {one.state}", "bold")]
+    made.append(Line(f"from {quoting.origin(one.agent)}, request {one.id} of {one.head[:10]}, {ago} ago", "dim"))
     details = [f"gate: {one.gate}" if one.gate else "", one.result]
     made += [Line(text, "yellow") for text in details if text]
-    return [*made, Body(one.body)] if one.body else made
+    return [*made, *titled(one.title, one.body)]

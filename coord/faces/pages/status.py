@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from coord.faces.page import Block, Line, Style, Table
-from coord.model import times
-from coord.service.status import AgentStatus, Held, LedgerStatus, Queued, Status, Tree
+from coord.model import quoting, times
+from coord.service.status import AgentStatus, Held, LedgerStatus, Need, Queued, Status, Tree
 from coord.service.watching import Daemon
 
 _FRESH = timedelta(minutes=15)
@@ -42,23 +42,28 @@ def _daemon(daemon: Daemon, status: Status) -> Line:
 def _ledger(ledger: LedgerStatus) -> Line:
     waiting = "unknown" if ledger.waiting is None else f"{ledger.waiting:,} events" if ledger.waiting else "none"
     age = f"{length(ledger.age)} ago" if ledger.age is not None else "never"
-    return Line(f"ledger  {ledger.commit[:10]} {age}: {ledger.last}; waiting: {waiting}", "dim")
+    return Line(f"ledger  {ledger.commit[:10]} {age}, waiting: {waiting}; last {quoting.one_line(ledger.last)}", "dim")
 
 
 def _needs(status: Status) -> list[Block]:
     if not status.needs:
         return [Line("needs you: nothing", "green")]
     rows = tuple(
-        (need.kind, need.who, length(need.age) if need.age is not None else "", need.what, need.id[-8:])
+        (need.kind, need.who, length(need.age) if need.age is not None else "", need.id[-8:], _what(need))
         for need in status.needs
     )
     more = [Line(f"  … and {status.needs_left_out} more", "dim")] if status.needs_left_out else []
     return [
         Line(""),
         Line("needs you", "bold"),
-        Table(("", "who", "age", "what", "id"), rows, tuple[Style, ...]("yellow" for _ in rows)),
+        Table(("", "who", "age", "id", "what"), rows, tuple[Style, ...]("yellow" for _ in rows)),
         *more,
     ]
+
+
+def _what(need: Need) -> str:
+    """Return what is needed; a message is named by its subject, which is its sender's."""
+    return quoting.one_line(need.what) if need.kind in ("mail", "ack") and need.id else need.what
 
 
 def _agents(agents: tuple[AgentStatus, ...]) -> list[Block]:
@@ -95,7 +100,15 @@ def _leases(leases: tuple[Held, ...]) -> list[Block]:
     if not leases:
         return [Line(""), Line("no leases", "dim")]
     rows = tuple(
-        (one.scope, one.holder, one.mode, str(one.token), length(one.left), ", ".join(one.waiters), one.note)
+        (
+            one.scope,
+            one.holder,
+            one.mode,
+            str(one.token),
+            length(one.left),
+            ", ".join(one.waiters),
+            quoting.one_line(one.note) if one.note else "",
+        )
         for one in leases
     )
     return [Line(""), Table(("leased", "by", "mode", "token", "left", "waiting", "note"), rows)]
@@ -105,10 +118,17 @@ def _merges(merges: tuple[Queued, ...], base: str) -> list[Block]:
     if not merges:
         return [Line(f"nothing waits to be merged{f' into {base}' if base else ''}", "dim")]
     rows = tuple(
-        (one.state, f"{one.branch} -> {one.into}", one.gate or "", length(one.age), one.title, one.held)
+        (
+            one.state,
+            f"{one.branch} -> {one.into}",
+            one.gate or "",
+            length(one.age),
+            one.held,
+            quoting.one_line(one.title),
+        )
         for one in merges
     )
-    return [Line(""), Table(("merging", "branch", "gate", "age", "title", ""), rows)]
+    return [Line(""), Table(("merging", "branch", "gate", "age", "", "title"), rows)]
 
 
 def length(span: timedelta) -> str:

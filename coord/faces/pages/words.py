@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from coord.faces.page import Block
+from coord.faces.page import Block, Body
+from coord.model.untrusted import clean_line
 
 
 def now() -> datetime:
@@ -13,6 +14,16 @@ def now() -> datetime:
 def short(identifier: str) -> str:
     """Return the part of an id that people type: its end, which tells ids of one moment apart."""
     return identifier[-8:]
+
+
+def titled(title: str, body: str) -> list[Block]:
+    """Quote a title and a body; a title that nobody gave is the body's first line, and said once is enough."""
+    words = body.lstrip("\n")
+    if not words.strip():
+        return [Body(clean_line(title), "bold")]
+    if clean_line(words.partition("\n")[0].strip("# \t")) == clean_line(title):
+        return [Body(words)]
+    return [Body(clean_line(title), "bold"), Body(f"\n{words}")]
 
 
 def unknown(result: object) -> list[Block]:
