@@ -85,6 +85,7 @@ class Mail:
     """What becomes of mail."""
 
     read_retention: Annotated[timedelta, Key("read mail leaves the folders then; the ledger keeps it", _AGE)] = 7 * _DAY
+    dead_retention: Annotated[timedelta, Key("and so do dead letters, and the logs of tests", _AGE)] = 30 * _DAY
     unread_age: Annotated[
         UnreadAge, Key("unread for this long: a reminder; twice: the coordinator is told; thrice: the owner")
     ] = UnreadAge()
@@ -114,6 +115,15 @@ class Secrets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """How many decisions stay at hand."""
+
+    keep: Annotated[
+        int, Key("beyond these, old ones with an outcome go; the ledger keeps all", checks.between(1, 10_000))
+    ] = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """How the daemon looks around."""
 
@@ -134,6 +144,7 @@ class Config:
     mail: Annotated[Mail, Key("what becomes of mail")] = Mail()
     merge: Annotated[Merge, Key("what a branch must pass before it lands")] = Merge()
     checkpoints: Annotated[Checkpoints, Key("how many checkpoints stay at hand")] = Checkpoints()
+    decisions: Annotated[Decisions, Key("how many decisions stay at hand")] = Decisions()
     secrets: Annotated[Secrets, Key("which credentials may enter the ledger all the same")] = Secrets()
     watch: Annotated[Watch, Key("how the daemon looks around")] = Watch()
 

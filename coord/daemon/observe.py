@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from coord.daemon.plan import Dropped, Read, View, Waiting
+from coord.daemon import settled
+from coord.daemon.plan import Dropped, Read, Settled, View, Waiting
 from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
@@ -89,6 +90,7 @@ class Observer:
             locks=locks,
             dead_holders=_dead(locks),
             merges=tuple(request for _, request in merges.waiting(coord)),
+            settled=settled.look(coord) if full else Settled(),
             drifted=full and any(one.by_hand for one in verify.drift(coord, self._looks)),
             fragmented=full and maintain.needs_repack(coord.place.common),
         )

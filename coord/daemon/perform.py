@@ -6,7 +6,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from coord.daemon.observe import Observer
-from coord.daemon.plan import Action, Adopt, ExpireLease, Forward, FreeDead, Merge, Reconcile, Remind, Repack, Retire
+from coord.daemon.plan import (
+    Action,
+    Adopt,
+    Discard,
+    ExpireLease,
+    Forward,
+    FreeDead,
+    Merge,
+    Reconcile,
+    Remind,
+    Repack,
+    Retire,
+)
 from coord.git import maintain
 from coord.model.errors import CoordError
 from coord.service import adopt, leasebook, upkeep, verify
@@ -77,6 +89,9 @@ class Performer:
                     return True
             case Retire(chosen, why):
                 return upkeep.retire(coord, chosen, why) > 0
+            case Discard(names):
+                upkeep.discard(coord, names)
+                return False
             case Remind(mailbox, to, level, ids):
                 upkeep.remind(coord, mailbox, to, level, ids)
                 self.observer.reminded(mailbox, ids, level)

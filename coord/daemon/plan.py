@@ -33,6 +33,31 @@ class Read:
     since: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """Something that nobody waits for any more, and since when it has been there."""
+
+    name: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A decision, and whether it still stands and awaits its outcome."""
+
+    key: str
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What would pile up for ever: dead letters and decisions that the ledger holds, oldest first; logs of gates."""
+
+    dead: tuple[Aged, ...] = ()
+    decisions: tuple[Ruled, ...] = ()
+    logs: tuple[Aged, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """The world at one moment, as every rule of a cycle sees it.
@@ -51,6 +76,7 @@ class View:
     locks: tuple[Lock, ...] = ()
     dead_holders: tuple[int, ...] = ()
     merges: tuple[MergeRequest, ...] = ()
+    settled: Settled = Settled()
     drifted: bool = False
     fragmented: bool = False
 
@@ -86,10 +112,17 @@ class FreeDead:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Take messages out of the folders; the ledger keeps them."""
+    """Take records out of the folders; the ledger keeps them."""
 
     keys: tuple[str, ...]
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Remove logs of gates."""
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +152,7 @@ class Repack:
     """Let git combine the ledger's small packs, in the background."""
 
 
-Action = Adopt | Forward | ExpireLease | FreeDead | Retire | Remind | Merge | Reconcile | Repack
+Action = Adopt | Forward | ExpireLease | FreeDead | Retire | Discard | Remind | Merge | Reconcile | Repack
 
 
 @dataclass(frozen=True, slots=True)

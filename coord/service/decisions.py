@@ -149,7 +149,10 @@ def _find(coord: Coord, part: str) -> tuple[str, Ruling]:
     found = dict(rulings(coord))
     key = named.one(found, part, "decision")
     if key is None:
-        raise NotFound(f"there is no decision {part!r}", hint="see `coord decision list`")
+        raise NotFound(
+            f"there is no decision {part!r}",
+            hint="see `coord decision list`; the ledger has older ones: `coord log --kind decision`",
+        )
     return key, found[key]
 
 

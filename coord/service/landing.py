@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 from coord.git import checkout, gate, merge, worktree
 from coord.git.gate import Running
@@ -105,7 +106,7 @@ class Landing:
 
     def _start_gate(self, identifier: str, candidate: str) -> None:
         settings = self.coord.config.merge
-        log = self.coord.private / "logs" / f"gate-{identifier}.log"
+        log = gate_log(self.coord, identifier)
         log.parent.mkdir(parents=True, exist_ok=True)
         running = gate.start(
             self.coord.git, candidate, settings.test, folder=self._folder, log=log, timeout=settings.timeout
@@ -270,6 +271,11 @@ class Landing:
     def _drop_gate(self, identifier: str) -> None:
         if self.running is not None and self.running[0] == identifier:
             self.stop()
+
+
+def gate_log(coord: Coord, identifier: str) -> Path:
+    """Return where the output of the tests of a request goes."""
+    return coord.private / "logs" / f"gate-{identifier}.log"
 
 
 def _again(one: MergeRequest) -> MergeRequest:

@@ -14,14 +14,14 @@ _LEVELS = {1: "mail.reminded", 2: "mail.escalated", 3: "mail.escalated"}
 
 
 def retire(coord: Coord, chosen: Sequence[str], why: str) -> int:
-    """Take messages out of the folders, one event each; the ledger keeps every one.
+    """Take records out of the folders, one event each; the ledger keeps every one.
 
     Nothing leaves that the ledger does not hold: what waits is committed first, and a key
     whose bytes the ledger's tip does not have stays where it is.
     """
     coord.committer.settle()
     coord.index.sync()
-    held = coord.index.live(keys.FOLDERS[0])
+    held = {key: blob for folder in keys.FOLDERS for key, blob in coord.index.live(folder).items()}
     done = 0
     for key in chosen:
         stored = coord.store.get(key)
@@ -33,10 +33,18 @@ def retire(coord: Coord, chosen: Sequence[str], why: str) -> int:
         changes = [Change(key, None)]
         if why == "expired" and message is not None and message.ack == "required":
             changes += _tell_sender(coord, message, name)
-        kind = "mail.expired" if why == "expired" else "mail.retired"
-        coord.record(coord.event(kind, subject, changes, agent=delivery.COORD, cause=(keys.id_in(key) or "",)))
+        family = "decision" if key.startswith(f"{keys.DECISIONS}/") else "mail"
+        kind = "mail.expired" if why == "expired" else f"{family}.retired"
+        cause = [identifier] if (identifier := keys.id_in(key)) else ()
+        coord.record(coord.event(kind, subject, changes, agent=delivery.COORD, cause=cause))
         done += 1
     return done
+
+
+def discard(coord: Coord, names: Sequence[str]) -> None:
+    """Remove logs of gates."""
+    for name in names:
+        (coord.private / "logs" / name).unlink(missing_ok=True)
 
 
 def _message(key: str, data: bytes) -> Message | None:

@@ -13,6 +13,7 @@ from coord.config.schema import (
     Agent,
     Checkpoints,
     Config,
+    Decisions,
     Group,
     Leases,
     Mail,
@@ -60,7 +61,7 @@ def test_the_example_has_every_key_with_its_explanation() -> None:
     assert example.names == ("pm-architect", *SPECIALISTS)
     assert dataclasses.replace(example, agents=(), groups=(), coordinator="owner") == DEFAULT
     assert example.coordinator == "pm-architect"
-    for section in (Agent, Worktrees, Leases, UnreadAge, Mail, Merge, Checkpoints, Secrets, Watch, Config):
+    for section in (Agent, Worktrees, Leases, UnreadAge, Mail, Merge, Checkpoints, Decisions, Secrets, Watch, Config):
         for name, (key, _) in keys_of(section).items():
             assert f"{name}:" in text
             assert key.about[1:] in text, f"{name} is not explained"
@@ -96,9 +97,10 @@ def configs(draw: st.DrawFn) -> Config:
         groups=draw(groups) if known else (),
         worktrees=Worktrees(path=draw(names) + "/{name}", branch=draw(names) + "{name}"),
         leases=Leases(ttl=draw(exact), max=timedelta(days=draw(st.integers(1, 30)))),
-        mail=Mail(read_retention=draw(seconds), unread_age=draw(ages)),
+        mail=Mail(read_retention=draw(seconds), dead_retention=draw(seconds), unread_age=draw(ages)),
         merge=Merge(into=draw(st.sampled_from(["", "main", "release/1.0"])), test=draw(names), timeout=draw(exact)),
         checkpoints=Checkpoints(keep=draw(st.integers(1, 10_000))),
+        decisions=Decisions(keep=draw(st.integers(1, 10_000))),
         secrets=Secrets(allow=draw(st.sampled_from([(), ("jwt",), ("twilio-key", "private-key")]))),
         watch=Watch(scan_every=timedelta(milliseconds=draw(st.integers(100, 3_600_000)))),
     )

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from coord.config.schema import Agent, Config
 from coord.daemon.plan import (
     Adopt,
+    Aged,
+    Discard,
     Dropped,
     ExpireLease,
     Forward,
@@ -16,6 +18,8 @@ from coord.daemon.plan import (
     Remind,
     Repack,
     Retire,
+    Ruled,
+    Settled,
     View,
     Waiting,
 )
@@ -25,6 +29,7 @@ from coord.daemon.rules.keep import keep
 from coord.daemon.rules.listed import RULES
 from coord.daemon.rules.merge import merge
 from coord.daemon.rules.sweep import sweep
+from coord.daemon.rules.tidy import tidy
 from coord.model.records import Lock, MergeRequest, MergeState, Message, Priority
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -120,3 +125,25 @@ def test_one_merge_is_under_way_at_a_time() -> None:
 
 def test_upkeep() -> None:
     assert keep(view(drifted=True, fragmented=True), HINT) == [Reconcile(), Repack()]
+
+
+def settled(**what: tuple[Aged, ...] | tuple[Ruled, ...]) -> View:
+    return view(settled=Settled(**what))  # type: ignore[arg-type]  # each test names real fields
+
+
+def test_dead_letters_and_logs_leave_after_their_retention() -> None:
+    old, young = Aged("inbox/.dead/a.md", NOW - timedelta(days=30)), Aged("inbox/.dead/b.md", NOW - timedelta(days=29))
+    assert tidy(settled(dead=(old, young)), HINT) == [Retire((old.name,), "dead letter")]
+    assert tidy(settled(logs=(old, young)), HINT) == [Discard((old.name,))]
+
+
+def test_beyond_their_number_the_oldest_closed_decisions_leave_and_open_ones_stay() -> None:
+    many = tuple(Ruled(f"d{number}", open=number < 3) for number in range(204))
+    assert tidy(settled(decisions=many), HINT) == [Retire(("d3", "d4", "d5", "d6"), "settled")]
+    assert tidy(settled(decisions=many[4:]), HINT) == []
+    assert tidy(settled(decisions=tuple(Ruled(f"d{number}", open=True) for number in range(300))), HINT) == []
+
+
+def test_an_unsteady_clock_tidies_nothing() -> None:
+    old = (Aged("a", NOW - timedelta(days=300)),)
+    assert tidy(View(now=NOW, config=CONFIG, steady=False, settled=Settled(old, (), old)), HINT) == []

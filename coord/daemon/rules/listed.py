@@ -8,7 +8,8 @@ from coord.daemon.rules.expire import expire
 from coord.daemon.rules.keep import keep
 from coord.daemon.rules.merge import merge
 from coord.daemon.rules.sweep import sweep
+from coord.daemon.rules.tidy import tidy
 
 Rule = Callable[[View, Hint], list[Action]]
 
-RULES: tuple[Rule, ...] = (deliver, expire, merge, sweep, keep)
+RULES: tuple[Rule, ...] = (deliver, expire, merge, sweep, tidy, keep)
