@@ -7,8 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from coord.daemon import settled
 from coord.daemon.observe import Observer
 from coord.daemon.plan import View
+from coord.daemon.rules import sweep
 from coord.git import ledger, maintain
 from coord.model.eventline import Noted
 from coord.model.records import Event, Message, Process
@@ -20,7 +24,7 @@ from coord.stores.journal import Journal, Pending
 
 _NOW_AND_THEN = 23
 _NAP = 3.0
-_HOARD = 4 << 20
+_HOARD = 1 << 20
 
 
 def _every(count: int) -> Callable[[], bool]:
@@ -162,6 +166,67 @@ def _memory_kept() -> None:
 
     Observer.view = hoarding  # type: ignore[method-assign]
 
+
+class _Held:
+    """A descriptor that stays open for as long as this is remembered."""
+
+    def __init__(self) -> None:
+        self._fd = os.open(os.devnull, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+def _at_each_look(patch: pytest.MonkeyPatch, keep: Callable[[Coord], object]) -> None:
+    view, kept = Observer.view, list[object]()
+
+    def hoarding(self: Observer, *, full: bool) -> View:
+        kept.append(keep(self.coord))
+        return view(self, full=full)
+
+    patch.setattr(Observer, "view", hoarding)
+
+
+def _left_file(coord: Coord) -> None:
+    (coord.private / f"left-{os.urandom(8).hex()}").touch()
+
+
+def _unsettled(patch: pytest.MonkeyPatch, what: str) -> None:
+    look = settled.look
+    patch.setattr(settled, "look", lambda coord: replace(look(coord), **{what: ()}))
+
+
+def _unnoted(patch: pytest.MonkeyPatch) -> None:
+    append, now = Journal.append, _every(_NOW_AND_THEN)
+
+    def forgetful(self: Journal, event: Event, process: Process) -> None:
+        if not now():
+            append(self, event, process)
+
+    patch.setattr(Journal, "append", forgetful)
+
+
+def _told_again(patch: pytest.MonkeyPatch) -> None:
+    reminded, now = Observer.reminded, _every(3)
+
+    def forgetful(self: Observer, mailbox: str, ids: tuple[str, ...], level: int) -> None:
+        if not now():
+            reminded(self, mailbox, ids, level)
+
+    patch.setattr(Observer, "reminded", forgetful)
+
+
+# For the time of one test, in its own process; leaks by what grows of them.
+LEAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "descriptors": lambda patch: _at_each_look(patch, lambda _: _Held()),
+    "memory": lambda patch: _at_each_look(patch, lambda _: os.urandom(_HOARD)),
+    "private": lambda patch: _at_each_look(patch, _left_file),
+    "mail": lambda patch: patch.setattr(sweep, "_retire", lambda _: []),
+    "dead": lambda patch: _unsettled(patch, "dead"),
+    "decisions": lambda patch: _unsettled(patch, "decisions"),
+    "logs": lambda patch: _unsettled(patch, "logs"),
+}
+DAYS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {"told again": _told_again, "event not noted": _unnoted}
 
 MUTANTS: dict[str, Callable[[], None]] = {
     "event not noted": _event_not_noted,
