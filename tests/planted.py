@@ -263,6 +263,14 @@ def ledger_missing(farm: Farm) -> None:
     git(farm.home, "update-ref", "-d", "refs/heads/coord/ledger")
 
 
+def ledger_torn(farm: Farm) -> None:
+    (farm.common / "refs/heads/coord/ledger").write_bytes(b"")
+
+
+def ledger_of_nothing(farm: Farm) -> None:
+    (farm.common / "refs/heads/coord/ledger").write_text(f"{'12' * 20}\n")
+
+
 def ledger_rewound(farm: Farm) -> None:
     git(farm.home, "branch", "-f", "coord/ledger", "coord/ledger~3")
 
@@ -412,6 +420,8 @@ MENDED: dict[Plant, str] = {
     git_crashes: "git-crashes",
     git_lock: "stale-git-lock",
     ledger_missing: "ledger-missing",
+    ledger_torn: "ledger-missing",
+    ledger_of_nothing: "ledger-missing",
     ledger_rewound: "ledger-rewound",
     ledger_diverged: "ledger-diverged",
     from_a_backup: "files-from-a-backup",

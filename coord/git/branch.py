@@ -20,15 +20,25 @@ class Gone:
     commits: int
     heads: tuple[str, ...]
 
-    def __bool__(self) -> bool:
-        return self.commits > 0
+
+def tips_before(git: Git, common: Path, ref: str) -> tuple[str, ...]:
+    """Return where REF was lately, the newest first, as its reflog says, as far as git still has those commits.
+
+    The file is read, not git asked: git tells nothing of a reference that is gone or broken.
+    """
+    try:
+        lines = (common / "logs" / ref).read_bytes().splitlines()[-_RECENT:]
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    named = dict.fromkeys(line[: line.find(b"\t")].split()[1] for line in reversed(lines) if line.count(b" ") > 2)
+    shown = git.run("cat-file", "--batch-check", "--buffer", stdin=b"".join(b"%s\n" % one for one in named)).out
+    return tuple(line.split()[0].decode() for line in shown.splitlines() if line.split()[1:2] == [b"commit"])
 
 
-def tips_before(git: Git, ref: str) -> tuple[str, ...]:
-    """Return where REF was lately, as its reflog says, as far as git still has those commits."""
-    words = ("log", "--walk-reflogs", "--format=%H", f"--max-count={_RECENT}", "--end-of-options", ref)
-    done = git.run(*words, check=False)
-    return tuple(dict.fromkeys(done.out.decode().split())) if done.status == 0 else ()
+def is_whole(git: Git, commit: str) -> bool:
+    """Tell whether git has COMMIT and all that its tree holds."""
+    words = ("rev-list", "--objects", "--max-count=1", "--quiet", "--end-of-options", commit)
+    return git.run(*words, check=False).status == 0
 
 
 def not_in(git: Git, tips: Sequence[str], tip: str) -> Gone:

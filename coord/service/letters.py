@@ -1,10 +1,11 @@
 """Looking into mailboxes: what lies where, and finding a message by a part of its id."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from coord.model import codec, ids, keys, mailboxes
-from coord.model.errors import BadRecord, NotFound
+from coord.model.errors import BadRecord, Corrupt, NotFound
 from coord.model.records import Message
 from coord.service import named
 from coord.service.coord import Coord
@@ -78,6 +79,24 @@ def one_of(among: list[str], part: str, name: str) -> str:
 def keys_of(coord: Coord, name: str) -> list[str]:
     """Return the keys of the messages in a mailbox, read ones too."""
     return coord.records(keys.mailbox(name))
+
+
+def require(coord: Coord, name: str) -> None:
+    """Refuse a mailbox that cannot be looked into: an empty answer would say that nothing waits.
+
+    One that is not there because nobody has written to NAME yet is empty indeed.
+
+    Raises:
+        Corrupt: it is gone, or a link or a file is in its place.
+    """
+    for folder in (keys.FOLDERS[0], keys.mailbox(name)):
+        path = coord.home / folder
+        if path.is_dir() and not path.is_symlink():
+            continue
+        there = os.path.lexists(path)
+        if there or coord.indexed().live(keys.mailbox(name)):
+            what = "is no real folder" if there else "is gone"
+            raise Corrupt(f"{path} {what}: what waits for {name} cannot be told", hint="coord doctor --fix")
 
 
 def items(coord: Coord, name: str, found: Sequence[str]) -> Iterator[Item]:

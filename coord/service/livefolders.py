@@ -82,7 +82,7 @@ def fill(coord: Coord) -> int:
 
 def restore(coord: Coord, wanted: Callable[[str], bool]) -> int:
     """Bring back the ledger's records at the keys WANTED that have no file, and return how many."""
-    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
+    with coord.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
         busy = touched(coord.journal.read(EVERYTHING))
         tip = coord.ledger.tip()
         tree = history.tree(coord.git, tip) if tip else {}

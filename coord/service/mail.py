@@ -151,8 +151,13 @@ def list_(
     read: Annotated[bool, "also what was read"] = False,
     limit: Annotated[int, "at most this many, oldest first"] = 100,
 ) -> Listing:
-    """List the messages that wait for you. Looking never consumes."""
+    """List the messages that wait for you. Looking never consumes.
+
+    Raises:
+        Corrupt: the mailbox is gone, or a link: what waits in it cannot be told.
+    """
     name = _mailbox(coord, mailbox_)
+    letters.require(coord, name)
     _take_in(coord, (name, *keys.SHARED_MAILBOXES))
     found = letters.keys_of(coord, name)
     unread = [key for key in found if not keys.is_read(key)]
@@ -171,8 +176,12 @@ def read(
     """Read mail: return it and mark it read.
 
     What asks for a required acknowledgement stays unread until `coord mail ack`.
+
+    Raises:
+        Corrupt: the mailbox is gone, or a link: what waits in it cannot be told.
     """
     name = coord.me()
+    letters.require(coord, name)
     _take_in(coord, (name, *keys.SHARED_MAILBOXES))
     unread = [key for key in letters.keys_of(coord, name) if not keys.is_read(key)]
     chosen = [letters.one_of(unread, part, name) for part in which] if which else unread[: max(limit, 0)]

@@ -64,9 +64,9 @@ def live(home: Path) -> set[bytes]:
 
 
 def in_ledger(home: Path) -> set[str]:
-    if not git(home, "for-each-ref", "refs/heads/coord/ledger"):
-        return set()
-    listed = git(home, "rev-list", "--objects", "coord/ledger").splitlines()
+    coord = patient.opened(home)
+    tip = patient.readable_tip(coord)
+    listed = git(home, "rev-list", "--objects", tip).splitlines() if tip else []
     return {line.split(" ")[0] for line in listed}
 
 

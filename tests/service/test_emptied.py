@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from byhand import sent
 
-from coord.service import verify
+from coord.model.errors import Corrupt
+from coord.service import mail, verify
 from coord.service.coord import Coord
 from coord.service.looks import Looks
 
@@ -48,3 +49,16 @@ def test_a_folder_of_read_mail_or_of_dead_letters_may_be_thrown_away(repo: Path,
     shutil.rmtree(read)
     assert verify.reconcile(coord, verify.drift(coord)) == 1
     assert verify.drift(coord) == ()
+
+
+@pytest.mark.parametrize("folder", ["inbox", "inbox/frontend"])
+@pytest.mark.parametrize("harm", [gone, linked])
+def test_a_mailbox_that_cannot_be_seen_is_never_said_to_be_empty(
+    repo: Path, coord_for: As, folder: str, harm: Callable[[Path], None]
+) -> None:
+    sent(coord_for)
+    harm(repo / folder)
+    for look in (mail.list_, mail.read):
+        with pytest.raises(Corrupt, match="cannot be told") as caught:
+            look(coord_for("frontend"))
+        assert "coord doctor" in caught.value.hint

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from coord.git import history
 from coord.model import ids, keys, times
 from coord.service.coord import Coord
+from coord.service.doctor import patient
 from coord.service.doctor.finding import Finding, several
 
 _SLACK = timedelta(minutes=2)
@@ -14,7 +15,7 @@ _SET_IT = "set this machine's clock (Linux: sudo timedatectl set-ntp true), or w
 
 def ledger(coord: Coord) -> Iterator[Finding]:
     """Find a ledger that was last written in the future."""
-    tip = coord.ledger.tip()
+    tip = patient.readable_tip(coord)
     if tip is None:
         return
     last = next(history.entries(coord.git, until=tip, newest_first=True, limit=1, with_changes=False))

@@ -12,6 +12,7 @@ from coord.git import history
 from coord.index import Index
 from coord.model import keys
 from coord.service.coord import Coord
+from coord.service.doctor import patient
 from coord.service.doctor.finding import Finding, place
 from coord.service.doctor.kept import Kept
 
@@ -61,7 +62,7 @@ def _fault(coord: Coord) -> str:
             return f"SQLite cannot read it: {error}"
         if said != "ok":
             return f"SQLite finds it damaged: {said}"
-        return _disagrees(coord, Index(copy, coord.git))
+        return _disagrees(coord, Index(copy, coord.git)) if patient.readable_tip(coord) else ""
 
 
 def _disagrees(coord: Coord, asked: Index) -> str:

@@ -21,7 +21,7 @@ _LEAST_EVENTS = 2
 
 def disagreeing(coord: Coord) -> Iterator[Finding]:
     """Find files that are not what the ledger says: by hands, from a backup, torn, or gone with their folder."""
-    if coord.ledger.tip() is None:
+    if patient.readable_tip(coord) is None:
         return
     looks = Looks(coord)
     found = verify.disagreements(coord, looks, lambda: pending.in_flight(coord))
@@ -94,7 +94,7 @@ def _older(coord: Coord, looks: Looks) -> int:
 
 
 def _bring(coord: Coord, found: Sequence[Drift], _kept: Kept) -> None:
-    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
+    with coord.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
         now = Looks(coord).compare()
         behind = [one for one in found if now.get(one.key) == one]
         wanted = [one for one in behind if one.ledger]

@@ -70,7 +70,7 @@ def examine(coord: Coord, checks: tuple[Check, ...] = CHECKS) -> Iterator[Findin
     for check in checks:
         try:
             yield from check(coord)
-        except (CoordError, OSError) as fault:
+        except Exception as fault:  # one check that fails must not hide what the others find
             if str(fault) not in said:
                 said.add(str(fault))
                 yield _unseen(check, fault)
@@ -82,10 +82,10 @@ def reread(coord: Coord) -> None:
         coord.reload()
 
 
-def _unseen(check: Check, fault: CoordError | OSError) -> Finding:
+def _unseen(check: Check, fault: Exception) -> Finding:
     return Finding(
         code="unknown",
-        what=str(fault),
+        what=str(fault) if isinstance(fault, (CoordError, OSError)) else repr(fault),
         where=f"{check.__module__.rpartition('.')[2]}.{check.__name__}",
         why="whether anything is wrong there cannot be told",
         next=getattr(fault, "hint", "") or "see to the cause, and run `coord doctor` again",

@@ -20,7 +20,7 @@ def join(coord: Coord, lost: str) -> None:
     Of a record that only one side changed since they parted, that side's is taken; of one that both
     did, what the file is; where it is neither, the ledger's. A file that is in no history stays.
     """
-    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
+    with coord.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
         tip = coord.ledger.tip() or ""
         if history.is_ancestor(coord.git, lost, tip):
             return

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from coord.git import history, ledger, merge
-from coord.git.branch import not_in, tips_before
+from coord.git import branch, history, ledger, merge
 from coord.model.errors import Corrupt
 from coord.service import setup
 from coord.service.coord import Coord
-from coord.service.doctor import joining, pending
+from coord.service.doctor import joining, patient, pending
 from coord.service.doctor.finding import Finding
 from coord.service.doctor.kept import Kept
 from coord.stores.base import LEDGER
@@ -31,13 +30,16 @@ def blocked(coord: Coord) -> Iterator[Finding]:
 
 
 def missing(coord: Coord) -> Iterator[Finding]:
-    """Find a repository without the ledger's branch."""
-    if coord.ledger.tip() is not None or coord.ledger.blocked() is not None:
+    """Find a repository without the ledger's branch, or with one that leads nowhere."""
+    if patient.readable_tip(coord) is not None or coord.ledger.blocked() is not None:
         return
+    tip = coord.ledger.tip()
     last = _last_known(coord)
     yield Finding(
         code="ledger-missing",
-        what="the ledger's branch is gone",
+        what="the ledger's branch is gone, or torn"
+        if tip is None
+        else f"the ledger's branch is at {tip[:10]}, which git does not have whole",
         where=_BRANCH,
         why="the history of everything is on it, and only it",
         next=f"it is put back where it was, at {last[:10]}"
@@ -49,15 +51,15 @@ def missing(coord: Coord) -> Iterator[Finding]:
 
 def rewritten(coord: Coord) -> Iterator[Finding]:
     """Find events that were on the ledger and are not any more: it was rewound, or replaced by another history."""
-    tip = coord.ledger.tip()
+    tip = patient.readable_tip(coord)
     if tip is None:
         return
-    known = _last_known(coord)
-    before = [*tips_before(coord.git, ledger.REF), *([known] if known else [])]
-    gone = not_in(coord.git, before, tip)
-    if not gone:
+    before = (*_noted(coord), *branch.tips_before(coord.git, coord.place.common, ledger.REF))
+    gone = branch.not_in(coord.git, before, tip)
+    heads = tuple(head for head in gone.heads if branch.is_whole(coord.git, head))
+    if not heads:
         return
-    rewound = len(gone.heads) == 1 and history.is_ancestor(coord.git, tip, gone.heads[0])
+    rewound = len(heads) == 1 and history.is_ancestor(coord.git, tip, heads[0])
     yield Finding(
         code="ledger-rewound" if rewound else "ledger-diverged",
         what=f"the branch was set back: {gone.commits} events that were on it are not any more"
@@ -69,25 +71,34 @@ def rewritten(coord: Coord) -> Iterator[Finding]:
         if rewound
         else "both histories are joined, and the files follow; if it was rewritten on purpose, leave it so and run: "
         f"git reflog expire --expire=now {_BRANCH}",
-        mend=partial(_join, coord, gone.heads),
+        mend=partial(_join, coord, heads),
     )
 
 
-def _last_known(coord: Coord) -> str:
-    """Return the ledger's tip as the journal noted it last, where git still has that commit; else ""."""
-    noted = None
+def _noted(coord: Coord) -> tuple[str, ...]:
+    """Return the ledger's tip as the journal noted it last, where git still has that commit."""
     with suppress(Corrupt):
         noted = pending.read(coord).tip
-    return coord.git.tip(noted) or "" if noted else ""
+        if noted is not None and (found := coord.git.tip(noted)):
+            return (found,)
+    return ()
 
 
-def _put_back(coord: Coord, last: str, _kept: Kept) -> None:
-    if last:
-        with coord.store.exclusive(LEDGER):
+def _last_known(coord: Coord) -> str:
+    """Return the newest commit that the ledger is known to have been at and that is whole, or ""."""
+    before = branch.tips_before(coord.git, coord.place.common, ledger.REF)
+    return next((one for one in (*_noted(coord), *before) if branch.is_whole(coord.git, one)), "")
+
+
+def _put_back(coord: Coord, last: str, kept: Kept) -> None:
+    with coord.store.exclusive(LEDGER):
+        kept.move(coord.place.common / ledger.REF)
+        # What `git pack-refs` packed may show again: then it is older, which the next look finds.
+        if last and coord.ledger.tip() is None:
             merge.move(coord.git, ledger.REF, last, "", message="coord: put back by doctor")
-        coord.committer.settle()
-    else:
+    if coord.ledger.tip() is None:
         setup.init(coord.home)
+    coord.committer.settle()
 
 
 def _join(coord: Coord, heads: tuple[str, ...], _kept: Kept) -> None:

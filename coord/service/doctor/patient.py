@@ -4,7 +4,7 @@ from pathlib import Path
 
 from coord.config import reading
 from coord.config.schema import DEFAULT, Config
-from coord.git import discovery, ledger
+from coord.git import branch, discovery, ledger
 from coord.git.discovery import Place
 from coord.git.repo import Git
 from coord.model.errors import CoordError, Usage
@@ -29,6 +29,12 @@ def opened(start: Path, *, who: str = "") -> Coord:
 def has_configuration(coord: Coord) -> bool:
     """Tell whether `.coord.yaml` can be read: without it nobody knows who the agents are."""
     return _readable(coord.home / CONFIG_NAME) is not None
+
+
+def readable_tip(coord: Coord) -> str | None:
+    """Return the ledger's tip where git has it whole."""
+    tip = coord.ledger.tip()
+    return tip if tip is not None and branch.is_whole(coord.git, tip) else None
 
 
 def _readable(path: Path) -> Config | None:

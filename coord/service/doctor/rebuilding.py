@@ -29,7 +29,7 @@ def rebuild(coord: Coord) -> tuple[int, tuple[str, ...]]:
     kept = Kept(coord)
     for folder in (*livefolders.shared(coord.config), *livefolders.read(coord.config)):
         livefolders.make(coord.home / folder)
-    with coord.store.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
+    with coord.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
         busy = livefolders.touched(coord.journal.read(livefolders.EVERYTHING))
         tree = {key: blob for key, blob in history.tree(coord.git, tip).items() if livefolders.may_live(key)}
         waiting: list[Change] = []

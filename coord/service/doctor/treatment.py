@@ -1,6 +1,5 @@
 """Mend what can be mended: a topic after the other, until nothing more changes."""
 
-from coord.model.errors import CoordError
 from coord.service.coord import Coord
 from coord.service.doctor import configured
 from coord.service.doctor.examination import CHECKS, examine, reread
@@ -43,8 +42,8 @@ class Treatment:
             try:
                 finding.mend(self.kept)
                 mended = True
-            except (CoordError, OSError) as fault:
-                self.failed[case(finding)] = str(fault)
+            except Exception as fault:  # the next one may be mended all the same
+                self.failed[case(finding)] = str(fault) or repr(fault)
         reread(self.coord)
         return mended
 
