@@ -31,7 +31,7 @@ def lines(sizes: Sequence[int], series: Mapping[str, Sequence[float]]) -> str:
     ]
     for power in range(low, high + 1):
         made += _rule(_LEFT, y(10.0**power), _WIDTH - _RIGHT, y(10.0**power))
-        made.append(_text(_LEFT - 8, y(10.0**power) + 4, f"{10.0**power:,g} ms", "end"))
+        made.append(_text(_LEFT - 8, y(10.0**power) + 4, _duration(10.0**power), "end"))
     for size in sizes:
         made += _rule(x(size), _TOP, x(size), _HEIGHT - _BOTTOM)
         made.append(_text(x(size), _HEIGHT - _BOTTOM + 18, f"{size:,}", "middle"))
@@ -44,6 +44,10 @@ def lines(sizes: Sequence[int], series: Mapping[str, Sequence[float]]) -> str:
         made += [f'<circle cx="{across}" cy="{down}" r="3" fill="{colour}"/>' for across, down in points]
         made.append(_text(_WIDTH - _RIGHT + 10, heights[name] + 4, name, "start", colour))
     return "\n".join([*made, "</svg>", ""])
+
+
+def _duration(milliseconds: float) -> str:
+    return f"{milliseconds:g} ms" if milliseconds < 1000 else f"{milliseconds / 1000:g} s"
 
 
 def _spread(wanted: Mapping[str, float]) -> dict[str, float]:

@@ -86,7 +86,7 @@ def init_clone(scale: Scale) -> Iterator[Row]:
     with ground.folder() as outer:
         source = bare(sized.kept(scale.count(100_000)), outer / "source.git", commits)
         cloned, made = [], []
-        for number in range(3):
+        for number in range(2):
             clone, init = cloned_and_set_up(source, outer / f"clone-{number}")
             cloned.append(clone)
             made.append(init)

@@ -172,6 +172,13 @@ def test_the_floor_is_as_large_as_a_message_in_its_mailbox(repo: Path, tmp_path:
     assert benchground.text(1) != benchground.text(2)
 
 
+def test_the_projects_own_benchmarks_run() -> None:
+    words = [sys.executable, "-m", "bench", "--quick", "without_daemon"]
+    done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith("| 2 of 2 |  |  | every one | yes |")
+
+
 def test_a_figure_is_shown_with_what_it_lacks() -> None:
     row = Row("x", "ms", 1.234, 5678.9, 0.5, 0.25, 2.468, "≤ 2 x", met=False)
     assert cells(row) == ("x", "1.23 / 5,679 ms", "0.5 / 0.25", "2.47", "≤ 2 x", "no")
