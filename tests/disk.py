@@ -9,6 +9,7 @@ import errno
 import fcntl
 import io
 import os
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ _SYNC_DATA = durable.sync_data
 class Fault:
     """The AT-th operation (from 1) that the error NUMBER can befall fails with it; LASTING: all after it, too.
 
-    SHORT: the first write from there on takes half of its bytes, and everything behind it fails.
+    SHORT: instead, the first write from there on takes half of its bytes.
     """
 
     number: int
@@ -60,12 +61,12 @@ class Disk:
     contents: dict[int, bytes] = field(default_factory=dict)
     times: dict[int, int] = field(default_factory=dict)
     folders: set[int] = field(default_factory=set)
+    asked: Counter[str] = field(default_factory=Counter)
     struck: int = 0
 
     def __enter__(self) -> Self:
         self._root = os.path.realpath(self.top)
         self._files: dict[int, _Open] = {}
-        self._asked = 0
         self._real_open, self._real_read, self._real_close = os.open, os.read, os.close
         for folder in ("", ".git"):
             self.nodes[folder] = len(self.nodes)
@@ -131,16 +132,22 @@ class Disk:
 
     # ---- failing ----
 
+    def reached(self, number: int) -> int:
+        """Return how many operations the error NUMBER could have befallen."""
+        return sum(self.asked[kind] for kind in _REACH[number])
+
     def _strike(self, kind: str, path: str | None) -> bool:
         """Raise the fault where its turn has come; True says that this write shall take only half."""
-        fault = self.fault
-        if fault is None or (path is None and kind != "pipe") or kind not in _REACH[fault.number]:
+        if path is None and kind != "pipe":
             return False
-        self._asked += 1
+        self.asked[kind] += 1
+        fault = self.fault
+        if fault is None or kind not in _REACH[fault.number]:
+            return False
         if fault.short and not self.struck:
-            self.struck = int(kind == "write" and self._asked >= fault.at)
+            self.struck = int(kind == "write" and self.reached(fault.number) >= fault.at)
             return bool(self.struck)
-        if self._asked == fault.at or (self.struck and (fault.lasting or fault.short)):
+        if (self.struck and fault.lasting) or (self.reached(fault.number) == fault.at and not fault.short):
             self.struck += 1
             raise OSError(fault.number, os.strerror(fault.number), path)
         return False
@@ -287,7 +294,7 @@ _REACH = {
     errno.EMFILE: frozenset({"open", "create", "list", "pipe"}),
     errno.EIO: frozenset({"open", "create", *_KINDS.values()}) - {"pipe"},
 }
-ERRORS = tuple(_REACH)
+NUMBERS = tuple(_REACH)
 
 
 class _Raw(io.FileIO):

@@ -81,6 +81,15 @@ class Found:
         """What the ledger says."""
         return self.tree, self.events
 
+    def unlike(self, other: "Found") -> str:
+        """Say in which way OTHER, which was found, is not this, which was wanted."""
+        words = []
+        for what, mine, theirs in (("files", self.files, other.files), ("ledger", self.tree, other.tree)):
+            words += [f"{what} lack {key}" for key in mine.keys() - theirs.keys()]
+            words += [f"{what} have {key}" for key in theirs.keys() - mine.keys()]
+            words += [f"{what} differ at {key}" for key in mine.keys() & theirs.keys() if mine[key] != theirs[key]]
+        return "; ".join(words) or f"events {self.events} are {other.events}"
+
     def after(self, events: Sequence[Event], blob: Callable[[bytes], str]) -> "Found":
         """Return what must be found once EVENTS have happened."""
         files, tree = dict(self.files), dict(self.tree)

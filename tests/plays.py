@@ -50,14 +50,13 @@ def act(
     home: Path, who: str, command: Callable[..., Any], *args: Any, clock: SystemClock | None = None, **named: Any
 ) -> Any:
     """Do what the command line does: open, note who is there, run, settle on leaving."""
-    with Coord.open(home, who=who, clock=clock) as coord:
-        try:
+    coord = Coord.open(home, who=who, clock=clock)
+    try:
+        with coord:
             coord.presence.note(who, "play")
-            result = command(coord, *args, **named)
-            coord.settle()
-        finally:
-            coord.index.close()
-    return result
+            return command(coord, *args, **named)
+    finally:
+        coord.index.close()
 
 
 def _send(home: Path, to: str = "frontend", text: str = "hello", **named: Any) -> str:
@@ -71,8 +70,8 @@ def _unread(home: Path) -> None:
 
 
 def _reading(home: Path) -> None:
-    (oldest, *_) = act(home, "frontend", mail.list_).items
-    act(home, "frontend", mail.ack, (oldest.message.id,))
+    for oldest in act(home, "frontend", mail.list_).items[:1]:
+        act(home, "frontend", mail.ack, (oldest.message.id,))
     act(home, "frontend", mail.read)
     act(home, "security", mail.read)
 

@@ -32,7 +32,9 @@ def load(path: Path) -> Config:
     except FileNotFoundError:
         raise NotFound(f"there is no {path}", hint="Write one with `coord init`.") from None
     except OSError as error:
-        raise Unavailable(f"{path} cannot be read: {error.strerror}") from None
+        raise Unavailable(
+            f"{path} cannot be read: {error.strerror}", hint="See to that, then run the same command again."
+        ) from None
 
 
 def parse(text: str, where: str) -> Config:

@@ -38,6 +38,7 @@ def enter(home: Path, parts: Parts, made: list[Parts] | None = None) -> int:
         try:
             if made is not None and _make(outer, name):
                 made.append(parts[:depth])
+                durable.sync_names(outer)
             folder = os.open(name, _FOLDER, dir_fd=outer)
         except OSError as error:
             if error.errno not in _NO_FOLDER:
@@ -134,12 +135,11 @@ def walk(prefix: str, folder: int) -> list[str]:
 
 
 def _make(folder: int, name: str) -> bool:
-    """Make a folder durably; False when something of that name is there."""
+    """Make a folder; False when something of that name is there."""
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         with suppress(FileExistsError):
             os.mkdir(name, 0o755, dir_fd=folder)
-            durable.sync_names(folder)
             return True
     return False

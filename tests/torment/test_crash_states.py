@@ -95,7 +95,7 @@ class Recorded:
             if wanted.files == found.files and (not committed or wanted.ledger == found.ledger):
                 return
         wanted = self.before.after(events[:least], self.blob)
-        raise AssertionError(f"{least} to {most} events must be there: {_difference(wanted, found)}")
+        raise AssertionError(f"{least} to {most} events must be there: {wanted.unlike(found)}")
 
     def _taken_in_once(self, found: Found) -> None:
         """What hands wrote is mail now, once in each mailbox."""
@@ -132,15 +132,6 @@ def _snapshot(home: Path) -> dict[str, bytes | None]:
             if not key.startswith(LEFT_OUT):
                 found[key] = None if path.is_dir() else path.read_bytes()
     return found
-
-
-def _difference(wanted: Found, found: Found) -> str:
-    words = []
-    for what, mine, theirs in (("files", wanted.files, found.files), ("ledger", wanted.tree, found.tree)):
-        words += [f"{what} lack {key}" for key in mine.keys() - theirs.keys()]
-        words += [f"{what} have {key}" for key in theirs.keys() - mine.keys()]
-        words += [f"{what} differ at {key}" for key in mine.keys() & theirs.keys() if mine[key] != theirs[key]]
-    return "; ".join(words) or f"events {wanted.events} are {found.events}"
 
 
 @pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.name)
