@@ -12,7 +12,7 @@ from pathlib import Path
 
 from coord.git import checkout, gate, merge, worktree
 from coord.git.gate import Running
-from coord.model import codec, trailers
+from coord.model import codec, quoting, trailers
 from coord.model.errors import Conflict, NotFound, Refused
 from coord.model.records import Change, MergeRequest
 from coord.model.untrusted import clean_line
@@ -134,9 +134,8 @@ class Landing:
                 "error": "could not be run",
             }
             what = words.get(result.reason, f"failed with status {result.status} {seconds}")
-            return self._refuse(
-                key, one, "failed", f"its test {what}", f"The end of its output ({result.log}):\n\n{result.tail}\n"
-            )
+            detail = f"The end of its output ({result.log}):\n\n{quoting.quoted(result.tail)}\n"
+            return self._refuse(key, one, "failed", f"its test {what}", detail)
         if self.coord.git.tip(branches.ref(one.into)) != one.base:
             return self._requeue(key, one, "the base moved on; testing again")
         if self._is_lost(one):
@@ -227,7 +226,7 @@ class Landing:
         coord = self.coord
         gated = one.gate or "ungated"
         what = f"{one.candidate[:10] or 'nothing new'} ({gated})"
-        body = f"`{one.branch}` is in `{one.into}`: {what}\n\n{one.title}\n\n{note}\n"
+        body = f"`{one.branch}` is in `{one.into}`: {what}\n\n{quoting.one_line(one.title)}\n\n{note}\n"
         told = tuple(dict.fromkeys((one.agent, "owner")))
         word = delivery.notice(
             coord, one.agent, f"merged: {one.branch} into {one.into} ({gated})", body, kind="merge", cause=(one.id,)
@@ -257,7 +256,8 @@ class Landing:
         named = ", ".join(clean_line(path, 120) for path in paths[:_SHOWN])
         lines = [f"- {clean_line(path, 200)}" for path in paths]
         commits = [
-            f"- {t.commit[:10]} by {clean_line(t.author, 60)}: {clean_line(t.subject, 100)}" for t in touches[:_SHOWN]
+            f"- {t.commit[:10]} by {clean_line(t.author, 60)} {quoting.one_line(t.subject, 100)}"
+            for t in touches[:_SHOWN]
         ]
         detail = (
             "In conflict:\n"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from coord.model import codec, ids, keys, leases, times
+from coord.model import codec, ids, keys, leases, quoting, times
 from coord.model.errors import BadRecord, NotFound
 from coord.model.leases import Ask
 from coord.model.records import Change, Lock, Mode, Process
@@ -168,7 +168,7 @@ class Book:
             raise NotFound(f"there is no lease on {scope}", hint=f"held now: {named}")
         book = self
         for lock in gone:
-            book = book.free(lock, "lease.broken", f"{by} broke it: {why}", agent=by)
+            book = book.free(lock, "lease.broken", f"{by} broke it: {quoting.within(why)}", agent=by)
         return gone
 
     def free(self, lock: Lock, kind: str, why: str, *, agent: str = delivery.COORD) -> "Book":

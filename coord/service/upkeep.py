@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from coord.model import codec, keys, times
+from coord.model import codec, keys, quoting, times
 from coord.model.errors import BadRecord
 from coord.model.records import Change, Message
-from coord.model.untrusted import clean_line
 from coord.service import delivery
 from coord.service.coord import Coord
 
@@ -72,9 +71,8 @@ def remind(coord: Coord, mailbox: str, to: str, level: int, chosen: Sequence[str
         message = _message(key, stored.data) if stored else None
         if message is not None:
             age = times.ago(message.sent_at, coord.now())
-            lines.append(
-                f"- {message.id} from {message.sender}, {message.priority}, {age}: {clean_line(message.subject, 80)}"
-            )
+            subject = quoting.one_line(message.subject, 80)
+            lines.append(f"- {message.id} from {message.sender}, {message.priority}, {age} {subject}")
     if not lines:
         return
     whose = "you" if to == mailbox else mailbox

@@ -278,7 +278,7 @@ def test_breaking_is_for_the_owner_and_the_coordinator_and_its_holder_is_told(co
     assert held(backend) == []
     (told,) = mail.list_(coord_for("frontend")).items
     assert told.message.kind == "alert"
-    assert "pm-architect broke it: crashed" in told.message.body
+    assert "pm-architect broke it: “crashed”" in told.message.body
     taken(backend, "web_app")
     assert len(locks.break_(coord_for("owner"), "web_app", reason="x").locks) == 1
     with pytest.raises(NotFound, match="no lease on web_app"):
