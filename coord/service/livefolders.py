@@ -80,9 +80,23 @@ def fill(coord: Coord) -> int:
     return restored
 
 
-def restore(coord: Coord, wanted: Callable[[str], bool]) -> int:
-    """Bring back the ledger's records at the keys WANTED that have no file, and return how many."""
+def refill(coord: Coord, *folders: str) -> int:
+    """Bring back what the ledger has of those of FOLDERS that are gone, and return how many records.
+
+    To be called before they are made: what is missing in an empty folder was removed by hand.
+    """
+    gone = tuple(f"{folder}/" for folder in folders if not os.path.lexists(coord.home / folder))
+    return restore(coord, lambda key: key.startswith(gone)) if gone else 0
+
+
+def restore(coord: Coord, wanted: Callable[[str], bool], *, first: Callable[[], None] | None = None) -> int:
+    """Bring back the ledger's records at the keys WANTED that have no file, and return how many.
+
+    FIRST is called when nobody can commit: what it changes in the folders is not taken for hands' work.
+    """
     with coord.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
+        if first is not None:
+            first()
         busy = touched(coord.journal.read(EVERYTHING))
         tip = coord.ledger.tip()
         tree = history.tree(coord.git, tip) if tip else {}

@@ -87,10 +87,11 @@ def init(
         source = _source(Git(place.home), place, progress)
         config = _config(place, agents, from_file, source, progress)
         coord = Coord(place, config, clock=clock)
+        restored = livefolders.refill(coord, *livefolders.shared(config)) if coord.ledger.tip() else 0
         _folders(coord, progress)
         progress.add(".git/info/exclude", made=worktree.hide(place.common))
         _ledger(coord, source, progress)
-        restored = livefolders.fill(coord)
+        restored += livefolders.fill(coord)
         coord.indexed().close()
     return Initialised(
         str(place.home), config.names, tuple(progress.made), tuple(progress.existed), restored, tuple(progress.notes)

@@ -2,8 +2,9 @@
 
 from functools import singledispatch
 
-from coord.faces.page import Block, Line, Style
+from coord.faces.page import Block, Line, Own, Style
 from coord.faces.pages.words import unknown
+from coord.model.untrusted import clean_line
 from coord.service.doctor import command
 
 _MARKS: dict[str, tuple[str, Style]] = {
@@ -13,7 +14,7 @@ _MARKS: dict[str, tuple[str, Style]] = {
     "mended": ("✓", "green"),
     "warning": ("!", "yellow"),
 }
-_NEXT = {"found": "--fix", "by hand": "you", "failed": "failed", "mended": "done", "warning": "note"}
+_NEXT = {"found": "--fix", "by hand": "by you", "failed": "failed", "mended": "done", "warning": "note"}
 blocks = singledispatch(unknown)
 
 
@@ -25,12 +26,10 @@ def _report(result: command.Report) -> list[Block]:
     for found in result.findings:
         mark, style = _MARKS[found.state]
         made.append(Line(f"{mark} {found.where}: {found.what}", style))
-        if found.state != "mended":
-            made.append(Line(f"    why   {found.why}", "dim"))
-        made.append(Line(f"    {_NEXT[found.state]:5} {found.next}"))
+        why = f"    why: {clean_line(found.why)}\n" if found.state != "mended" else ""
+        made.append(Own(f"{why}    {_NEXT[found.state]}: {clean_line(found.next)}"))
     if result.kept:
-        made.append(Line("put aside:"))
-        made += [Line(f"    {name}") for name in result.kept]
+        made += [Line("put aside:"), Own("\n".join(f"    {clean_line(name)}" for name in result.kept))]
     return [*made, _summary(result)]
 
 

@@ -7,7 +7,7 @@ from coord.git import history
 from coord.model import ids, keys, times
 from coord.service.coord import Coord
 from coord.service.doctor import patient
-from coord.service.doctor.finding import Finding, several
+from coord.service.doctor.finding import Finding, counted, several
 
 _SLACK = timedelta(minutes=2)
 _SET_IT = "set this machine's clock (Linux: sudo timedatectl set-ntp true), or wait until then"
@@ -53,7 +53,7 @@ def records(coord: Coord) -> Iterator[Finding]:
     if found:
         yield Finding(
             code="record-from-the-future",
-            what=f"{len(found)} records were made at a time that has not come yet",
+            what=f"{counted(found, 'record')} of a time that has not come yet",
             where=several(found),
             why="they sort after all that is written until then, and nothing reminds of them or retires them",
             next=_SET_IT,

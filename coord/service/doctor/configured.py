@@ -9,7 +9,7 @@ from coord.git import exclusion, worktree
 from coord.model.errors import CoordError
 from coord.service import setup
 from coord.service.coord import CONFIG_NAME, Coord
-from coord.service.doctor.finding import Finding, place
+from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
 from coord.stores import durable
 
@@ -49,7 +49,7 @@ def configuration(coord: Coord) -> Iterator[Finding]:
     except CoordError as fault:
         yield Finding(
             code="config-wrong",
-            what=fault.message.replace("\n", "; "),
+            what=fault.message.replace(f"{path}:", "line ").replace("\n", "; "),
             where=CONFIG_NAME,
             why="no other command works until it can be read",
             next=fault.hint or f"mend {CONFIG_NAME} with an editor",
@@ -62,7 +62,7 @@ def tracked(coord: Coord) -> Iterator[Finding]:
     if found:
         yield Finding(
             code="live-folder-tracked",
-            what=f"the code branch tracks {len(found)} live files",
+            what=f"the code branch tracks {counted(found, 'live file')}",
             where=place(coord, *(coord.home / name for name in found)),
             why="a checkout or a merge of the code would overwrite or delete live mail and leases",
             next=f"run: git rm --cached --quiet -- {' '.join(found[:3])}{' ...' if len(found) > 3 else ''}, and commit",

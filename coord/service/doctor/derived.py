@@ -68,7 +68,8 @@ def _fault(coord: Coord) -> str:
 def _disagrees(coord: Coord, asked: Index) -> str:
     try:
         asked.sync()
-        tip = coord.git.peek(coord.place.common, coord.ledger.ref)
+        with closing(sqlite3.connect(asked.path)) as connection:
+            (tip,) = connection.execute('SELECT "commit" FROM tip').fetchone() or ("",)
         tree = history.tree(coord.git, tip) if tip else {}
         rows = {key: blob for folder in keys.FOLDERS for key, blob in asked.live(folder).items()}
     finally:

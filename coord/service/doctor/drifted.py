@@ -8,7 +8,7 @@ from coord.model.records import Change
 from coord.service import adopt, leasebook, livefolders, verify
 from coord.service.coord import Coord
 from coord.service.doctor import guards, patient, pending
-from coord.service.doctor.finding import Finding, Mend, several
+from coord.service.doctor.finding import Finding, Mend, counted, several
 from coord.service.doctor.kept import Kept
 from coord.service.looks import Drift, Looks
 from coord.stores import claim
@@ -51,7 +51,7 @@ def disagreeing(coord: Coord) -> Iterator[Finding]:
         yield _finding(
             "records-missing",
             emptied,
-            what=f"{len(emptied)} records went with their folder",
+            what=f"{counted(emptied, 'record')} gone with the folder",
             why="mail, leases or checkpoints are not where everybody looks for them",
             next="they are brought back from the ledger",
             mend=partial(_restore, coord, emptied),
@@ -60,7 +60,7 @@ def disagreeing(coord: Coord) -> Iterator[Finding]:
         yield _finding(
             "record-damaged",
             broken,
-            what=f"{len(broken)} records cannot be read, or are far too large",
+            what=f"{counted(broken, 'record')} that cannot be read, or far too large",
             why="nobody gets what they say, and a lease that cannot be read stops all others",
             next="they are put aside, and what the ledger has in their place is brought back",
             mend=partial(_replace, coord, broken),
@@ -73,7 +73,7 @@ def claimed(coord: Coord) -> Iterator[Finding]:
     if found and not guards.is_held(coord, adopt.GUARD):
         yield Finding(
             code="half-adopted",
-            what=f"{len(found)} messages written by hand were begun to be taken in",
+            what=f"{counted(found, 'message')} written by hand, begun to be taken in and not delivered",
             where=several(found),
             why="their readers do not see them before somebody looks into that mailbox",
             next="a copy is put aside, and they are delivered",

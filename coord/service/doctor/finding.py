@@ -1,6 +1,6 @@
 """What a check finds: one fault, why it matters, and how it is mended."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,11 @@ def place(coord: Coord, *paths: Path) -> str:
     return several(
         str(path.relative_to(coord.home)) if path.is_relative_to(coord.home) else str(path) for path in paths
     )
+
+
+def counted(found: Sized, noun: str) -> str:
+    """Say how many there are: `1 record`, `2 records`."""
+    return f"{len(found):,} {noun}{'' if len(found) == 1 else 's'}"
 
 
 def several(names: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from coord.git import indexlock, maintain, stale
 from coord.service.coord import Coord
-from coord.service.doctor.finding import Finding, place
+from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
 
 _REST = 60.0
@@ -27,7 +27,7 @@ def locks(coord: Coord) -> Iterator[Finding]:
     if found:
         yield Finding(
             code="stale-git-lock",
-            what=f"{len(found)} locks of git, whose owners are dead",
+            what=f"{counted(found, 'lock')} of git's whose owner is dead",
             where=place(coord, *found),
             why="git refuses to write what they lock: commits, checkouts, or the ledger itself",
             next="they are put aside",
@@ -42,7 +42,7 @@ def halves(coord: Coord) -> Iterator[Finding]:
         size = sum(path.lstat().st_size for path in found)
         yield Finding(
             code="git-leftovers",
-            what=f"{len(found)} files ({size:,} bytes) that gits were writing when they were killed",
+            what=f"{counted(found, 'file')} ({size:,} bytes) that a git was writing when it was killed",
             where=place(coord, *found),
             why="nothing refers to them; they take space",
             next="they are removed, as git itself does in time",
@@ -60,7 +60,7 @@ def crashes(coord: Coord) -> Iterator[Finding]:
     if found:
         yield Finding(
             code="git-crashes",
-            what=f"{len(found)} reports and marks of fast-imports that were killed",
+            what=f"{counted(found, 'trace')} of a fast-import that was killed",
             where=place(coord, *found),
             why="the marks keep git from ever joining those packs with others",
             next="they are put aside",

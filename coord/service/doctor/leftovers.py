@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from coord.model import keys
 from coord.model.records import Process
 from coord.service.coord import CONFIG_NAME, Coord
-from coord.service.doctor.finding import Finding, place
+from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
 from coord.stores import oslock
 
@@ -31,7 +31,7 @@ def temporary(coord: Coord) -> Iterator[Finding]:
     if found:
         yield Finding(
             code="temporary-files",
-            what=f"{len(found)} files were being written by processes that are dead",
+            what=f"{counted(found, 'file')} that a dead process was writing",
             where=place(coord, *found),
             why="what was acknowledged is elsewhere; these take space",
             next="they are put aside",
@@ -47,7 +47,7 @@ def tickets(coord: Coord) -> Iterator[Finding]:
     if found:
         yield Finding(
             code="tickets-of-the-dead",
-            what=f"{len(found)} processes that waited for a lease are dead",
+            what=f"{counted(found, 'place')} in the queue for a lease, held by the dead",
             where=place(coord, *found),
             why="those behind them wait for nobody",
             next="their tickets are put aside",
@@ -61,7 +61,7 @@ def bells(coord: Coord) -> Iterator[Finding]:
     if found:
         yield Finding(
             code="bells-unheard",
-            what=f"{len(found)} processes that listened for news died without cleaning up",
+            what=f"{counted(found, 'bell')} of a listener that died without cleaning up",
             where=place(coord, *found),
             why="whoever rings opens each of them in vain",
             next="the bells, which hold nothing, are removed",

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from coord.model import keys
 from coord.service import livefolders
 from coord.service.coord import Coord
 from coord.service.doctor.finding import Finding, place
@@ -68,7 +67,9 @@ def _make(coord: Coord, folders: list[str], kept: Kept) -> None:
         path = coord.home / folder
         if not path.is_dir():
             kept.move(path)
-        livefolders.make(path)
+    livefolders.refill(coord, *folders)
+    for folder in folders:
+        livefolders.make(coord.home / folder)
 
 
 def _fill(coord: Coord, _kept: Kept) -> None:
@@ -77,19 +78,26 @@ def _fill(coord: Coord, _kept: Kept) -> None:
 
 
 def _unlink(coord: Coord, path: Path, kept: Kept) -> None:
+    folder = f"{path.relative_to(coord.home)}"
     source = Path(os.path.realpath(path))
-    kept.move(path)
-    livefolders.make(path)
+
+    def replace() -> None:
+        kept.move(path)
+        livefolders.make(path)
+        _copy(source, path)
+
+    livefolders.restore(coord, lambda key: key.startswith(f"{folder}/"), first=replace)
+    _make(coord, [name for name in livefolders.shared(coord.config) if name.startswith(f"{folder}/")], kept)
+
+
+def _copy(source: Path, path: Path) -> None:
     for top, _, names in os.walk(source):
         for name in names:
             found = Path(top) / name
             target = path / found.relative_to(source)
-            # The mark is left behind: so the folder is filled from the ledger as well.
-            if found.is_symlink() or not found.is_file() or os.path.lexists(target) or name == livefolders.MARKER:
+            if found.is_symlink() or not found.is_file() or os.path.lexists(target):
                 continue
             with durable.faults(f"copy {found} to {target}"):
                 durable.make_folder(target.parent)
                 durable.replace(target, found.read_bytes())
                 shutil.copystat(found, target)
-    if path.name in keys.FOLDERS:
-        _make(coord, [name for name in livefolders.shared(coord.config) if name.startswith(f"{path.name}/")], kept)

@@ -51,10 +51,10 @@ def missing(coord: Coord) -> Iterator[Finding]:
 
 def rewritten(coord: Coord) -> Iterator[Finding]:
     """Find events that were on the ledger and are not any more: it was rewound, or replaced by another history."""
-    tip = patient.readable_tip(coord)
+    before = (*_noted(coord), *branch.tips_before(coord.git, coord.place.common, ledger.REF))
+    tip = patient.readable_tip(coord)  # looked up last: whatever was there before is behind it
     if tip is None:
         return
-    before = (*_noted(coord), *branch.tips_before(coord.git, coord.place.common, ledger.REF))
     gone = branch.not_in(coord.git, before, tip)
     heads = tuple(head for head in gone.heads if branch.is_whole(coord.git, head))
     if not heads:

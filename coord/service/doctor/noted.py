@@ -13,7 +13,7 @@ from coord.model.eventline import Noted
 from coord.service import watching
 from coord.service.coord import Coord
 from coord.service.doctor import pending
-from coord.service.doctor.finding import Finding, place, several
+from coord.service.doctor.finding import Finding, counted, place, several
 from coord.service.doctor.kept import Kept
 from coord.stores import oslock
 from coord.stores.base import LEDGER
@@ -31,7 +31,7 @@ def state(coord: Coord) -> Iterator[Finding]:
         ours = not _is_newer(coord)
         yield Finding(
             code="journal-state",
-            what=fault.message,
+            what=fault.message.rpartition("/journal/")[2],  # it was read from a copy elsewhere
             where=place(coord, path),
             why="nothing can be committed: what is sent waits here",
             next="it is put aside; what the ledger holds already is then found by its ids" if ours else fault.hint,
@@ -47,7 +47,7 @@ def garbage(coord: Coord) -> Iterator[Finding]:
         if found.damaged or torn:
             yield Finding(
                 code="journal-garbage",
-                what=f"{found.damaged or 1} lines are no events",
+                what=f"{counted(range(found.damaged or 1), 'line')} that cannot be read",
                 where=place(coord, coord.private / "journal"),
                 why="an event that was acknowledged may have been there: its files are there all the same",
                 next="the journal is copied aside, what is whole is committed, and the rest passed over",
@@ -63,7 +63,7 @@ def unfinished(coord: Coord) -> Iterator[Finding]:
         if half:
             yield Finding(
                 code="half-done",
-                what=f"{len(half)} actions were begun by processes that died before their files were all in place",
+                what=f"{counted(half, 'action')} begun by a process that died before all files were in place",
                 where=several(f"{noted.event.kind} ({noted.event.subject})" for noted in half),
                 why="a message may be in one mailbox and not in the other",
                 next="they are finished as they were noted",
@@ -73,7 +73,7 @@ def unfinished(coord: Coord) -> Iterator[Finding]:
         if waiting:
             yield Finding(
                 code="uncommitted",
-                what=f"{len(waiting)} events are noted and not in the ledger, and nobody is about to commit them",
+                what=f"{counted(waiting, 'event')} noted and not in the ledger, with nobody about to commit",
                 where=several(f"{noted.event.kind} ({noted.event.subject})" for noted in waiting),
                 why="clones and the log do not have them, and they would go with .git/coord",
                 next="they are committed",

@@ -11,7 +11,7 @@ from coord.model.records import Process
 from coord.service import watching
 from coord.service.coord import Coord
 from coord.service.doctor import guards
-from coord.service.doctor.finding import Finding, place, several
+from coord.service.doctor.finding import Finding, counted, place, several
 from coord.service.doctor.kept import Kept
 from coord.stores import oslock
 from coord.stores.base import LEDGER
@@ -43,7 +43,7 @@ def sections(coord: Coord) -> Iterator[Finding]:
     if names:
         yield Finding(
             code="stale-lock",
-            what=f"{len(names)} sections were entered by processes that died in them",
+            what=f"{counted(names, 'section')} entered by a process that died inside",
             where=several(names),
             why="what they had begun may be half done until somebody enters there next",
             next="each is entered, what was begun is finished, and it is left in good order",
@@ -57,7 +57,7 @@ def gates(coord: Coord) -> Iterator[Finding]:
     if found:
         yield Finding(
             code="test-left-running",
-            what=f"{len(found)} merge tests still run, and nobody waits for them",
+            what=f"{counted(found, 'merge test')} still running, with nobody waiting for it",
             where=several(f"process {one.pid}" for one in found),
             why="they keep the machine busy and their worktree taken",
             next="they are ended; the merge is tested again when its turn comes",

@@ -10,7 +10,7 @@ from coord.git.worktree import Worktree
 from coord.model import ids, mailboxes
 from coord.model.errors import CoordError, Unavailable
 from coord.service.coord import Coord
-from coord.service.doctor.finding import Finding, place
+from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
 
 _Pair = tuple[Path, Path]
@@ -58,7 +58,7 @@ def links(coord: Coord) -> Iterator[Finding]:
         if broken:
             yield Finding(
                 code="worktree-links",
-                what=f"{len(broken)} links of {name}'s worktree do not lead to the live folders",
+                what=f"{counted(broken, 'link')} of {name}'s worktree not leading to the live folders",
                 where=place(coord, *(spot for spot, _ in broken)),
                 why=f"mail that {name} reads or writes there as files is not the mail that others see",
                 next="what is in their place is put aside, and they are made anew",
