@@ -22,7 +22,7 @@ from coord.model.untrusted import clean_line
 from coord.service import delivery, handwritten
 from coord.service.coord import Coord
 from coord.service.delivery import Route
-from coord.stores import claim
+from coord.stores import claim, durable
 
 GUARD = "adopt"
 # Below the dead letters, one deeper than any record: nothing there is ever committed.
@@ -177,8 +177,9 @@ def withhold(coord: Coord, key: str, data: bytes, identifier: str, fault: HoldsS
     line = f"{mailbox}: {subject}"
     coord.record(coord.event("mail.withheld", line, delivery.copies(word, told), agent=delivery.COORD))
     target = coord.home / kept
-    target.parent.mkdir(parents=True, exist_ok=True)
-    (coord.home / key).rename(target)
+    with durable.faults(f"set aside {shown}"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (coord.home / key).rename(target)
 
 
 def set_aside(coord: Coord, key: str, identifier: str, mailbox: str) -> None:
