@@ -1,5 +1,6 @@
 """Faults to be planted in a sender or in the daemon: each breaks what must hold under load, or over many days."""
 
+import fcntl
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -113,6 +114,17 @@ def _never_repacked() -> None:
 def _objects_left_loose() -> None:
     ledger._SETTINGS |= {"fastimport.unpackLimit": "100000", "core.fsync": "none"}
     _never_repacked()
+
+
+def _waits_for_repack() -> None:
+    record = Coord.record
+
+    def patient(self: Coord, event: Event) -> None:
+        with maintain.lock_of(self.place.common).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        record(self, event)
+
+    Coord.record = patient  # type: ignore[method-assign]
 
 
 def _adopted_again() -> None:
@@ -236,6 +248,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "committed late": _committed_late,
     "never repacked": _never_repacked,
     "objects left loose": _objects_left_loose,
+    "waits for repack": _waits_for_repack,
     "adopted again": _adopted_again,
     "taken and lost": _taken_and_lost,
     "passed over": _passed_over,

@@ -1,15 +1,23 @@
 """Two hundred agents in one repository: nothing lost, nothing twice, and soon in the ledger."""
 
+import fcntl
+import itertools
+import threading
+import time
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import crowd
 import pytest
 import tiers
 from crowd import Errand, Onlooker, Said
-from support import eventually, git
+from support import at_rest, eventually, git
 
+from coord.git import history, maintain
+from coord.git.repo import Git
 from coord.model import keys
 from coord.service import verify
 from coord.service.coord import Coord
@@ -38,11 +46,70 @@ def test_two_hundred_agents_lose_nothing_and_repeat_nothing(repo: Path) -> None:
 
 def test_without_a_daemon_commands_keep_the_packs_few(repo: Path) -> None:
     errand = Errand(agents=20, messages=tiers.rounds(120, 5_000), processes=2, seed=tiers.seed(), settle=True)
-    said, seen = torment(repo, errand, daemon=None)
+    said, seen = torment(repo, errand, daemon=None, loose=True)
     assert_in_files(repo, said)
     assert_in_ledger(repo, said, seen)
     assert_small(seen)
     print(f"at most {seen.packs} packs and {seen.loose} loose objects")
+
+
+def test_a_repack_delays_no_send(repo: Path) -> None:
+    errand = Errand(agents=20, messages=tiers.rounds(300, 20_000), processes=2, seed=tiers.seed())
+    crowd.populate(repo, errand.agents)
+    with crowd.watched(repo):
+        filled = crowd.send(repo, errand)
+        with repacking(repo) as times:
+            said = crowd.send(repo, replace(errand, seed=errand.seed + 1))
+    assert_in_files(repo, Said(filled.sent + said.sent, filled.read + said.read))
+    took = [sorted(one.took for one in sent) for sent in (filled.sent, said.sent)]
+    print(
+        f"longest send {took[0][-1]:.3f} s, and {took[1][-1]:.3f} s beside {len(times)} repacks of up to {max(times):.2f} s"
+    )
+    print(f"p99 {_at(took[0], 99):.3f} s, and {_at(took[1], 99):.3f} s beside them")
+    assert_undelayed(took[1])
+
+
+def test_a_send_that_waits_for_a_repack_is_found(repo: Path) -> None:
+    crowd.populate(repo, 2)
+    lock = maintain.lock_of(repo / ".git")
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        over = threading.Timer(6, fcntl.flock, (held.fileno(), fcntl.LOCK_UN))
+        over.start()
+        said = crowd.send(repo, Errand(agents=2, messages=2, processes=1, mutant="waits for repack"))
+        over.join()
+    with pytest.raises(AssertionError, match="the longest send"):
+        assert_undelayed(sorted(one.took for one in said.sent))
+
+
+def nearly_too_loose(repo: Path) -> None:
+    """Leave as many loose objects of the owner's own as git just bears; it estimates them from one folder."""
+    contents = (f"{number}\n".encode() for number in itertools.count())
+    chosen = itertools.islice((one for one in contents if history.blob_id(one).startswith("17")), MOST_LOOSE // 256)
+    stream = b"".join(b"blob\ndata %d\n%s\n" % (len(one), one) for one in chosen)
+    Git(repo).run("fast-import", "--quiet", stdin=stream)
+    assert 0 < MOST_LOOSE - crowd.stored(repo)[1] < 256
+
+
+@contextmanager
+def repacking(repo: Path) -> Iterator[list[float]]:
+    """Repack without a pause; yields how long each took."""
+    over, times = threading.Event(), list[float]()
+
+    def repack() -> None:
+        while not over.is_set() or not times:
+            began = time.monotonic()
+            maintain.repack(Git(repo))
+            times.append(time.monotonic() - began)
+
+    thread = threading.Thread(target=repack)
+    thread.start()
+    try:
+        yield times
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -64,18 +131,24 @@ def test_what_is_lost_twice_or_late_is_found(repo: Path, mutant: str, where: str
 
 
 @pytest.mark.parametrize(
-    ("mutant", "messages", "words"), [("never repacked", 55, "packs"), ("objects left loose", 1_700, "loose")]
+    ("mutant", "messages", "words"), [("never repacked", 55, "packs"), ("objects left loose", 400, "loose")]
 )
 def test_what_piles_up_in_git_is_found(repo: Path, mutant: str, messages: int, words: str) -> None:
     errand = Errand(agents=20, messages=messages, processes=1, settle=messages < 100, mutant=mutant)
-    _, seen = torment(repo, errand, daemon=None)
+    _, seen = torment(repo, errand, daemon=None, loose=True)
     with pytest.raises(AssertionError, match=words):
         assert_small(seen)
 
 
-def torment(repo: Path, errand: Errand, daemon: str | None = "") -> tuple[Said, Onlooker]:
-    """Let the senders loose, with the daemon (and its fault) beside them; return when nothing waits any more."""
+def torment(repo: Path, errand: Errand, daemon: str | None = "", *, loose: bool = False) -> tuple[Said, Onlooker]:
+    """Let the senders go, with the daemon (and its fault) beside them; return when nothing waits any more.
+
+    With LOOSE the owner has as many loose objects as git just bears.
+    """
     crowd.populate(repo, errand.agents)
+    if loose:
+        at_rest(repo)
+        nearly_too_loose(repo)
     journal = Coord.open(repo).journal
     with nullcontext() if daemon is None else crowd.watched(repo, daemon), Onlooker(repo).looking() as seen:
         said = crowd.send(repo, errand)
@@ -124,6 +197,11 @@ def assert_prompt(lags: list[float], within: float | None = None) -> None:
     """An event is soon in the ledger; on a machine that others use too there is more time."""
     limit = within or tiers.rounds(20, 2)
     assert lags[-1] < limit, f"the slowest commit took {lags[-1]:.1f} s"
+
+
+def assert_undelayed(took: list[float]) -> None:
+    """No send took long; on a machine that others use too, the disk itself may."""
+    assert took[-1] < tiers.rounds(2, 1), f"the longest send took {took[-1]:.2f} s"
 
 
 def assert_small(seen: Onlooker) -> None:
