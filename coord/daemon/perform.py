@@ -18,10 +18,11 @@ from coord.daemon.plan import (
     Remind,
     Repack,
     Retire,
+    Trim,
 )
 from coord.git import maintain
 from coord.model.errors import CoordError
-from coord.service import adopt, leasebook, upkeep, verify
+from coord.service import adopt, leasebook, upkeep, verify, watching
 from coord.service.coord import Coord
 from coord.service.landing import Landing
 
@@ -91,6 +92,9 @@ class Performer:
                 return upkeep.retire(coord, chosen, why) > 0
             case Discard(names):
                 upkeep.discard(coord, names)
+                return False
+            case Trim():
+                watching.trim(coord)
                 return False
             case Remind(mailbox, to, level, ids):
                 upkeep.remind(coord, mailbox, to, level, ids)

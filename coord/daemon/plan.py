@@ -51,11 +51,15 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What would pile up for ever: dead letters and decisions that the ledger holds, oldest first; logs of gates."""
+    """What would pile up for ever: dead letters and decisions that the ledger holds, oldest first; logs of gates.
+
+    `told` is how many bytes the daemon's own log has.
+    """
 
     dead: tuple[Aged, ...] = ()
     decisions: tuple[Ruled, ...] = ()
     logs: tuple[Aged, ...] = ()
+    told: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +130,11 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class Trim:
+    """Let the daemon's own log begin anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remind:
     """Tell `to` once that messages in MAILBOX have waited too long; `level` 1 its reader, 2 coordinator, 3 owner."""
 
@@ -152,7 +161,7 @@ class Repack:
     """Let git combine the ledger's small packs, in the background."""
 
 
-Action = Adopt | Forward | ExpireLease | FreeDead | Retire | Discard | Remind | Merge | Reconcile | Repack
+Action = Adopt | Forward | ExpireLease | FreeDead | Retire | Discard | Trim | Remind | Merge | Reconcile | Repack
 
 
 @dataclass(frozen=True, slots=True)

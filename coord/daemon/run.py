@@ -94,7 +94,7 @@ def detach(coord: Coord) -> watching.Daemon:
     """
     if watching.find(coord).state == "running":
         raise _running(coord)
-    log = coord.private / "logs" / "watch.log"
+    log = watching.log(coord)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         child = subprocess.Popen(

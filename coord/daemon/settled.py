@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from coord.daemon.plan import Aged, Ruled, Settled
 from coord.model import ids, keys
-from coord.service import decisions, merges
+from coord.service import decisions, merges, watching
 from coord.service.coord import Coord
 from coord.service.landing import gate_log
 
@@ -15,7 +15,9 @@ def look(coord: Coord) -> Settled:
     """Look at what there is; the index must have read the ledger."""
     since = coord.index.live_since(keys.DEAD)
     dead = tuple(Aged(key, at) for key, at in sorted(since.items(), key=lambda one: one[1]))
-    return Settled(dead, tuple(_decisions(coord)), tuple(_logs(coord)))
+    log = watching.log(coord)
+    told = log.stat().st_size if log.is_file() else 0
+    return Settled(dead, tuple(_decisions(coord)), tuple(_logs(coord)), told)
 
 
 def _decisions(coord: Coord) -> Iterator[Ruled]:

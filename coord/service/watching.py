@@ -6,6 +6,7 @@ import signal
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 
 from coord.model import times
@@ -17,6 +18,7 @@ from coord.stores import durable, oslock
 
 LOCK = "daemon.lock"
 IDENTITY = "daemon.json"
+_KEPT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +44,33 @@ def renounce(coord: Coord) -> None:
         (coord.private / IDENTITY).unlink(missing_ok=True)
 
 
+def log(coord: Coord) -> Path:
+    """Return where a detached daemon says what it does."""
+    return coord.private / "logs" / "watch.log"
+
+
+def trim(coord: Coord) -> None:
+    """Let the log begin anew; its last megabyte is kept beside it. For the daemon alone, who appends to it."""
+    path = log(coord)
+    with path.open("r+b") as file:
+        file.seek(max(0, path.stat().st_size - _KEPT))
+        path.with_name(f"{path.name}.old").write_bytes(file.read())
+        file.truncate(0)
+
+
 def find(coord: Coord) -> Daemon:
     """Find the daemon by the process it announced, never by the age of a file."""
-    log = str(coord.private / "logs" / "watch.log")
+    told = str(log(coord))
     try:
         plain = json.loads((coord.private / IDENTITY).read_text(encoding="utf-8"))
         process = Process(**plain["process"])
         since = times.parse_time(plain["since"])
     except (OSError, ValueError, KeyError, TypeError, CoordError):
-        return Daemon("stopped", log=log)
+        return Daemon("stopped", log=told)
     alive = oslock.is_alive(process)
     if alive is False:
-        return Daemon("stopped", log=log)
-    return Daemon("running" if alive else "unknown", process.pid, since, log)
+        return Daemon("stopped", log=told)
+    return Daemon("running" if alive else "unknown", process.pid, since, told)
 
 
 @command("watch status", example="coord watch status")

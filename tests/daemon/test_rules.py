@@ -20,6 +20,7 @@ from coord.daemon.plan import (
     Retire,
     Ruled,
     Settled,
+    Trim,
     View,
     Waiting,
 )
@@ -142,6 +143,11 @@ def test_beyond_their_number_the_oldest_closed_decisions_leave_and_open_ones_sta
     assert tidy(settled(decisions=many), HINT) == [Retire(("d3", "d4", "d5", "d6"), "settled")]
     assert tidy(settled(decisions=many[4:]), HINT) == []
     assert tidy(settled(decisions=tuple(Ruled(f"d{number}", open=True) for number in range(300))), HINT) == []
+
+
+def test_a_long_log_of_the_daemon_begins_anew() -> None:
+    assert tidy(view(settled=Settled(told=8 << 20)), HINT) == []
+    assert tidy(view(settled=Settled(told=(8 << 20) + 1)), HINT) == [Trim()]
 
 
 def test_an_unsteady_clock_tidies_nothing() -> None:

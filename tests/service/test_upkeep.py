@@ -11,7 +11,7 @@ from coord.daemon import settled
 from coord.daemon.plan import Aged, Ruled
 from coord.model import ids, keys
 from coord.model.errors import NotFound
-from coord.service import adopt, decisions, merges, upkeep, verify
+from coord.service import adopt, decisions, merges, upkeep, verify, watching
 from coord.service.command import Prose
 from coord.service.coord import Coord
 
@@ -67,6 +67,23 @@ def test_a_retired_decision_is_in_the_ledger_and_the_next_step_says_so(repo: Pat
     coord.settle()
     assert "decision.retired" in git(repo, "log", "-1", "--format=%B", "coord/ledger")
     verify.verify(coord)
+
+
+def test_the_daemons_log_begins_anew_and_goes_on(repo: Path, coord_for: Open) -> None:
+    coord = coord_for("owner")
+    path = watching.log(coord)
+    path.parent.mkdir(exist_ok=True)
+    with path.open("ab") as daemon:
+        daemon.write(b"early\n" + b"x" * (2 << 20) + b"\nlate\n")
+        daemon.flush()
+        coord.index.sync()
+        assert settled.look(coord).told == path.stat().st_size
+        watching.trim(coord)
+        daemon.write(b"later\n")
+    assert path.read_bytes() == b"later\n"
+    old = path.with_name("watch.log.old").read_bytes()
+    assert len(old) == 1 << 20
+    assert old.endswith(b"x\nlate\n")
 
 
 def test_the_log_of_a_gate_goes_when_its_request_is_gone(repo: Path, coord_for: Open) -> None:

@@ -1,10 +1,12 @@
 """Keep what is settled from piling up."""
 
-from coord.daemon.plan import Action, Aged, Discard, Hint, Retire, View
+from coord.daemon.plan import Action, Aged, Discard, Hint, Retire, Trim, View
+
+_LONGEST_LOG = 8 << 20
 
 
 def tidy(view: View, hint: Hint) -> list[Action]:
-    """Retire old dead letters and the oldest decisions that are closed, and remove old logs of gates.
+    """Retire old dead letters and the oldest decisions that are closed, remove old logs of gates, trim the daemon's.
 
     A decision that awaits its outcome stays, however many there are.
     """
@@ -18,6 +20,8 @@ def tidy(view: View, hint: Hint) -> list[Action]:
         actions.append(Retire(closed, "settled"))
     if logs := _old(view, view.settled.logs):
         actions.append(Discard(logs))
+    if view.settled.told > _LONGEST_LOG:
+        actions.append(Trim())
     return actions
 
 
