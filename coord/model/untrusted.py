@@ -15,10 +15,12 @@ _ESCAPES = re.compile(
 )
 _UNSEEN = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e007f"
+    "\ufff9-\ufffb\U000e0000-\U000e01ef"
 )
 _HIDDEN = re.compile(f"[{_UNSEEN}]")
 UNSAFE = re.compile(f"[{_UNSEEN}\x85\u2028\u2029\ud800-\udfff]")
+# A letter may have one variation selector; more in a row carry bytes that nobody sees.
+_SMUGGLED = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+|[\U000e0100-\U000e01ef]")
 _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _HALVES = re.compile("[\ud800-\udfff]")
 _JOINER = "\u200d"
@@ -26,17 +28,21 @@ _JOINER = "\u200d"
 
 def clean_line(text: str, limit: int | None = None) -> str:
     """Return TEXT on one line, white space folded, cut with `…` to at most LIMIT characters."""
-    line = " ".join((text if text.isprintable() else _bare(text)).split())
+    line = " ".join((text if _is_plain(text) else _bare(text)).split())
     return line if limit is None or len(line) <= limit else _cut(line, limit)
 
 
 def clean_text(text: str) -> str:
     """Return TEXT with its lines and tabs, and nothing else that is not shown."""
-    return text if text.isprintable() else _BREAKS.sub("\n", _bare(text))
+    return text if _is_plain(text) else _BREAKS.sub("\n", _bare(text))
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and (text.isascii() or not _SMUGGLED.search(text))
 
 
 def _bare(text: str) -> str:
-    return _HALVES.sub("\ufffd", _HIDDEN.sub("", _ESCAPES.sub("", text)))
+    return _HALVES.sub("\ufffd", _SMUGGLED.sub("", _HIDDEN.sub("", _ESCAPES.sub("", text))))
 
 
 def _cut(line: str, limit: int) -> str:

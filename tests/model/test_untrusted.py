@@ -83,3 +83,16 @@ def test_a_long_text_is_cleaned_at_once(piece: str) -> None:
     started = time.monotonic()
     clean_line(piece * 100_000 + "0" * 100_000, 72)
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\ufe00\ufe01\ufe02b", "a\ufe00b"),
+        ("a\U000e0100\U000e01efb", "ab"),
+        ("\u2764\ufe0f ok", "\u2764\ufe0f ok"),
+    ],
+)
+def test_variation_selectors_carry_no_hidden_words(text: str, line: str) -> None:
+    assert clean_line(text) == line
+    assert clean_text(text) == line
