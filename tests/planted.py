@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import credentials
 import psutil
 import pytest
 from byhand import ID, drop, message
@@ -326,6 +327,12 @@ def emptied(farm: Farm) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def credential(farm: Farm) -> None:
+    _, text = next(one for one in credentials.made(3) if "\n" not in one[1])
+    with farm.mail().open("a") as file:
+        file.write(f"\nthe key is {text}\n")
+
+
 def torn(farm: Farm) -> None:
     farm.mail().write_bytes(b"---\nid: 01")
     drop(farm.home, f"checkpoints/backend/{ID}-x.md", b"no front matter\n")
@@ -450,6 +457,7 @@ BY_HAND: dict[Plant, str] = {
     clock_behind_ledger: "clock-behind-ledger",
     clock_behind_commit: "clock-behind-commit",
     record_from_the_future: "record-from-the-future",
+    credential: "record-with-a-credential",
     inotify: "inotify-limit",
     instances: "inotify-limit",
     config_wrong: "config-wrong",

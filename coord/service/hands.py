@@ -1,10 +1,11 @@
 """What hands did in the files, read from what they left and told as events."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from coord.git import history
 from coord.model import codec, keys
-from coord.model.errors import BadRecord
+from coord.model.errors import BadRecord, HoldsSecret
 from coord.model.records import Change, Checkpoint, Decision, Event, Lock, MergeRequest, Message, Record
 from coord.service import delivery
 from coord.service.coord import Coord
@@ -28,12 +29,14 @@ class Hands:
                     self.edited.add(one.key)
 
     def events(self) -> Iterator[Event]:
-        """Yield one event for each thing that was done."""
+        """Yield one event for each thing that was done; what may not enter the ledger hides no other."""
         for key, data in self.gone.items():
-            yield self._moved(key, data) if _is_mail(key) else self._event("removed", key, data, Change(key, None))
+            with suppress(HoldsSecret):
+                yield self._moved(key, data) if _is_mail(key) else self._event("removed", key, data, Change(key, None))
         for key, data in self.fresh.items():
             what = "edited" if key in self.edited else "restored"
-            yield self._event(what, key, data, Change(key, data))
+            with suppress(HoldsSecret):
+                yield self._event(what, key, data, Change(key, data))
 
     def _moved(self, key: str, data: bytes) -> Event:
         """A message that left its place: read, put elsewhere or thrown away, by whoever's mailbox it was in."""

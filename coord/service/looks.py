@@ -13,7 +13,14 @@ from coord.service.coord import Coord
 from coord.service.livefolders import MARKER
 
 What = Literal[
-    "only in files", "only in ledger", "differs", "folder emptied", "unreadable", "too large", "wrong in index"
+    "only in files",
+    "only in ledger",
+    "differs",
+    "folder emptied",
+    "unreadable",
+    "too large",
+    "credential",
+    "wrong in index",
 ]
 
 SIZE_LIMIT = 1 << 20

@@ -88,7 +88,7 @@ def disagreements(coord: Coord, looks: Looks, in_flight: Callable[[], set[str]])
 def reconcile(coord: Coord, found: Sequence[Drift]) -> int:
     """Make what hands changed in the files events, and return how many; touches no file.
 
-    What is unreadable or too large stays where it is and out of the ledger.
+    What is unreadable, too large or carries a credential stays where it is and out of the ledger.
     """
     with coord.exclusive(GUARD):
         now = set(drift(coord))
@@ -116,10 +116,15 @@ def _committed(coord: Coord, since: str | None, until: str | None) -> set[str]:
 
 
 def _judged(coord: Coord, one: Drift) -> Drift:
-    """Say of a file that the ledger does not have whether it is a record at all."""
-    stored = coord.store.get(one.key) if one.file and not one.key.startswith(f"{keys.DEAD}/") else None
-    if stored is not None and hands.readable(one.key, stored.data) is None:
+    """Say of a file that the ledger does not have whether it is a record at all, and whether it may enter."""
+    stored = coord.store.get(one.key) if one.file else None
+    if stored is None:
+        return one
+    if not one.key.startswith(f"{keys.DEAD}/") and hands.readable(one.key, stored.data) is None:
         return Drift(one.key, "unreadable", one.file, one.ledger)
+    # What waits would be committed to see whether the credential was let pass: so ask when nothing does.
+    if not coord.journal.size() and coord.screen.fault(one.key, stored.data, coord.config.secrets.allow) is not None:
+        return Drift(one.key, "credential", one.file, one.ledger)
     return one
 
 
@@ -141,6 +146,8 @@ def _disagree(found: Sequence[Drift]) -> Corrupt:
         hint = "bring back what was lost: coord init"
     elif any(one.by_hand for one in found):
         hint = "record what was done by hand: coord ledger verify --commit"
+    elif "credential" in kinds:
+        hint = "take it out of the file and revoke it; or, as owner: coord ledger verify --commit --allow-secret"
     elif "wrong in index" in kinds:
         hint = "delete .git/coord/index.db: it is made again from the ledger"
     else:

@@ -18,7 +18,7 @@ from support import git
 
 from coord.faces import cli
 from coord.main import tree
-from coord.model.errors import HoldsSecret, Refused, TimedOut
+from coord.model.errors import Corrupt, HoldsSecret, Refused, TimedOut
 from coord.service import adopt, checkpoints, decisions, delivery, locks, mail, merges, verify
 from coord.service.command import Prose
 from coord.service.coord import Coord
@@ -312,7 +312,7 @@ def test_every_mutant_is_caught(
 ) -> None:
     coord = coord_for("owner" if check.startswith("by hand") else "backend")
     mutants_secrets.SERVICE[mutant](monkeypatch)
-    with pytest.raises((AssertionError, HoldsSecret, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, HoldsSecret, Corrupt, pytest.fail.Exception)):
         CHECKS[check](repo, coord)
 
 

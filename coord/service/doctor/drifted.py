@@ -56,6 +56,16 @@ def disagreeing(coord: Coord) -> Iterator[Finding]:
             next="they are brought back from the ledger",
             mend=partial(_restore, coord, emptied),
         )
+    if secret := [one for one in found if one.what == "credential"]:
+        yield _finding(
+            "record-with-a-credential",
+            secret,
+            what=f"{counted(secret, 'record')} that hands changed and that now carries what looks like a credential",
+            why="the ledger keeps what it gets for ever, so it does not get this, and clones do not have it",
+            next="take it out of the file and revoke it; or, if it is none, let it pass: "
+            "coord ledger verify --commit --allow-secret --as owner",
+            mend=None,
+        )
     if broken := [one for one in found if one.what in ("unreadable", "too large")]:
         yield _finding(
             "record-damaged",
