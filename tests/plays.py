@@ -1,5 +1,6 @@
 """Short pieces of work with coord, each played in a small repository of its own."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -212,6 +213,7 @@ def _template() -> Path:
     """Make the repository that all plays begin with: once, in memory where the system offers it."""
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="coord-plays-", dir=memory if os.access(memory, os.W_OK) else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     home = folder / "template"
     home.mkdir()
     git(home, "init", "-q", "--template=")
