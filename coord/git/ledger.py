@@ -20,7 +20,7 @@ _COMMITTER = ("coord", "coord@coord.local")
 _SETTINGS = {
     "fastimport.unpackLimit": "0",  # one pack for each batch, never loose objects
     "core.fsync": "all",  # pack, index of the pack and the loose ref: git 2.36 and newer
-    "core.filesRefLockTimeout": "1000",  # milliseconds; other gits hold the ref for microseconds
+    "core.filesRefLockTimeout": "200",  # milliseconds; other gits hold the ref for microseconds, dead ones for ever
 }
 
 

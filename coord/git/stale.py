@@ -6,7 +6,9 @@ watched, and no git is alive in this repository that was there before it. Progra
 a git of their own (an editor's) go unnoticed; they hold a reference for microseconds.
 """
 
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -17,8 +19,12 @@ from coord.model.errors import CoordError, Unavailable
 _WATCH = 1.0
 # A clock that was set forward makes an owner look younger than its lock.
 _SLACK = 10.0
-# Gits that live for days and take no lock on a reference.
-_READERS = frozenset(("cat-file", "fsmonitor--daemon", "credential-cache--daemon", "check-ignore", "check-attr"))
+# Gits that may live for long and take no lock on a reference; those that `gc` begins for that are its children.
+_WORDS = (
+    "cat-file check-attr check-ignore commit-graph credential-cache--daemon fsck fsmonitor--daemon gc maintenance "
+    "multi-pack-index pack-objects prune prune-packed repack"
+)
+_READERS = frozenset(_WORDS.split())
 
 
 def remove(lock: Path, common: Path, watch: float = _WATCH) -> bool:
@@ -65,16 +71,30 @@ def living(common: Path, before: float) -> tuple[int, str] | None:
             continue
         words = (found["cmdline"] or [])[1:]
         old = (found["create_time"] or 0.0) <= before
-        if old and _READERS.isdisjoint(words) and not _elsewhere(process, common):
+        if old and _verb(words) not in _READERS and not _elsewhere(process, common):
             return found["pid"], " ".join(words)[:60]
     return None
+
+
+def _verb(words: Sequence[str]) -> str:
+    """Return what a git was told to do, behind the options of git itself."""
+    valued = False
+    for word in words:
+        if not valued and not word.startswith("-"):
+            return word
+        valued = not valued and word in ("-c", "-C")
+    return ""
 
 
 def _elsewhere(process: "psutil.Process", common: Path) -> bool:
     """Tell whether a git surely works on another repository, or not at all any more."""
     try:
-        named = any(word.startswith("--git-dir") for word in process.cmdline()) or "GIT_DIR" in process.environ()
-        return not named and discovery.find(Path(process.cwd())).common != common
+        if any(word.startswith("--git-dir") for word in process.cmdline()):
+            return False
+        here = Path(process.cwd())
+        if named := process.environ().get("GIT_DIR"):  # as git tells its hooks and helpers
+            return not Path(os.path.realpath(here / named)).is_relative_to(os.path.realpath(common))
+        return discovery.find(here).common != common
     except (psutil.NoSuchProcess, CoordError):
         return True
     except (psutil.Error, OSError):

@@ -307,7 +307,7 @@ def test_a_lock_is_left_to_a_living_git(top: Path) -> None:
     assert book.tip() == sh(top, "rev-parse", "main")
 
 
-@pytest.mark.parametrize("where", ["elsewhere", "here", "by name"])
+@pytest.mark.parametrize("where", ["elsewhere", "here", "by name", "told so", "told elsewhere"])
 def test_a_git_that_works_elsewhere_owns_no_lock_here(top: Path, where: str) -> None:
     other = top.parent / "other"
     sh(top.parent, "init", "-q", str(other))
@@ -316,19 +316,32 @@ def test_a_git_that_works_elsewhere_owns_no_lock_here(top: Path, where: str) -> 
     named = [f"--git-dir={top / '.git'}"] if where == "by name" else []
     command = ["git", *named, "-c", f"alias.slow=!touch {top}/in; sleep 60 & wait", "slow"]
     place = top if where == "here" else other
-    with subprocess.Popen(command, cwd=place, start_new_session=True) as slow:
+    told = {"told so": "../project/.git", "told elsewhere": ".git"}
+    env = os.environ | ({"GIT_DIR": told[where]} if where in told else {})
+    with subprocess.Popen(command, cwd=place, env=env, start_new_session=True) as slow:
         try:
             until((top / "in").exists)
             until(lambda: time.time() - slow_since(slow) > 0.1)
             (top / LOCK).touch()
-            if where == "elsewhere":
+            if "elsewhere" in where:
                 assert stale.remove(top / LOCK, top / ".git", watch=0.05)
             else:
                 with pytest.raises(Unavailable, match=f"process {slow.pid}"):
                     stale.remove(top / LOCK, top / ".git", watch=0.05)
         finally:
             os.killpg(slow.pid, signal.SIGKILL)
-    assert (top / LOCK).exists() == (where != "elsewhere")
+    assert (top / LOCK).exists() == ("elsewhere" not in where)
+
+
+def test_a_git_that_only_packs_owns_no_lock(top: Path) -> None:
+    book = Ledger(Git(top))
+    book.append([event()], parent=None, now=NOW)
+    packing = ["git", "-c", "pack.threads=1", "pack-objects", "-q", "--stdout"]
+    with subprocess.Popen(packing, cwd=top, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as slow:
+        until(lambda: time.time() - slow_since(slow) > 0.1)
+        (top / LOCK).touch()
+        assert stale.remove(top / LOCK, top / ".git", watch=0.05)
+        slow.kill()
 
 
 def slow_since(process: subprocess.Popen[bytes]) -> float:
