@@ -61,24 +61,13 @@ class Bells:
         Raises:
             Unavailable: the FIFO cannot be made.
         """
-        folder = Path(self._of(name))
-        token = os.urandom(8).hex()
-        hidden, path = folder / f".{token}", folder / f"{token}{_SUFFIX}"
-        ends: list[int] = []
+        with faults(f"listen at {self._of(name)}"):
+            path, ends = _open(Path(self._of(name)))
         try:
-            with faults(f"listen at {folder}"):
-                folder.mkdir(parents=True, exist_ok=True)
-                os.mkfifo(hidden, 0o600)
-                ends.append(os.open(hidden, os.O_RDONLY | os.O_NONBLOCK))
-                # With a writing end of its own the FIFO never reports end of file, on which poll would spin.
-                ends.append(os.open(hidden, os.O_WRONLY | os.O_NONBLOCK))
-                # Seen by ringers only once somebody reads: one without a reader is a dead listener's.
-                hidden.rename(path)
             yield Bell(ends[0], path)
         finally:
-            for leftover in (path, hidden):
-                with suppress(OSError):
-                    leftover.unlink()
+            with suppress(OSError):
+                path.unlink()
             for end in ends:
                 os.close(end)
 
@@ -93,6 +82,36 @@ class Bells:
 
     def _of(self, name: str) -> str:
         return f"{self._folder}/{quote(name, safe='', errors='surrogateescape')}.bell"
+
+
+def _open(folder: Path) -> tuple[Path, list[int]]:
+    """Make a FIFO and open both its ends; ringers see it only once somebody reads: one without a reader is a dead's.
+
+    What listeners left that died halfway is taken away. One that lives halfway begins again.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        for entry in folder.glob(".*"):
+            if entry.is_fifo():
+                _ring(os.fspath(entry))
+        token = os.urandom(8).hex()
+        hidden, path = folder / f".{token}", folder / f"{token}{_SUFFIX}"
+        ends: list[int] = []
+        try:
+            os.mkfifo(hidden, 0o600)
+            ends.append(os.open(hidden, os.O_RDONLY | os.O_NONBLOCK))
+            # With a writing end of its own the FIFO never reports end of file, on which poll would spin.
+            ends.append(os.open(hidden, os.O_WRONLY | os.O_NONBLOCK))
+            hidden.rename(path)
+        except BaseException as error:
+            for end in ends:
+                os.close(end)
+            with suppress(OSError):
+                hidden.unlink()
+            if not isinstance(error, FileNotFoundError):
+                raise
+        else:
+            return path, ends
 
 
 def _ring(path: str) -> bool:

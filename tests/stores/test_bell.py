@@ -1,5 +1,6 @@
 """Bells wake those who listen, cost little when nobody does, and survive listeners that die."""
 
+import os
 import resource
 import select
 import signal
@@ -124,6 +125,36 @@ def test_listeners_in_other_processes_wake_and_the_killed_are_forgotten(bells: B
         for child in children:
             child.kill()
             child.communicate()
+
+
+def test_what_a_listener_left_that_died_halfway_goes_with_the_next(bells: Bells, tmp_path: Path) -> None:
+    folder = tmp_path / "bells/a.bell"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / ".half")
+    (folder / ".note").write_text("somebody's own")
+    with bells.listen("a"):
+        assert not (folder / ".half").exists()
+    assert [path.read_text() for path in folder.iterdir()] == ["somebody's own"]
+
+
+def test_a_listener_that_is_taken_for_dead_halfway_begins_again(
+    bells: Bells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkfifo, made = os.mkfifo, list[Path]()
+
+    def taken(path: Path, mode: int) -> None:
+        mkfifo(path, mode)
+        made.append(path)
+        if len(made) == 1:
+            with Bells(tmp_path / "bells").listen("a"):
+                pass
+
+    monkeypatch.setattr(os, "mkfifo", taken)
+    with bells.listen("a") as bell:
+        assert bells.ring("a") == 1
+        assert bell.wait(0)
+    assert len(made) == 3
+    assert fifos(tmp_path) == []
 
 
 def test_ringing_never_raises_and_listening_says_why_it_cannot(tmp_path: Path) -> None:
