@@ -23,6 +23,7 @@ from coord.service.coord import DAEMON_BELL, Coord
 from coord.stores import oslock
 
 _START_LIMIT = 15.0
+_LETS_GO = 1.0
 
 
 def watch(coord: Coord, *, seconds: float | None = None, say: Callable[[str], None]) -> None:
@@ -43,10 +44,7 @@ def _session(coord: Coord, stopped: Callable[[], bool], until: float | None, say
 
     Without that a daemon would go on unheard beside the next one, behind a lock that nobody sees.
     """
-    lock = oslock.singleton(coord.private / "guards" / watching.LOCK)
-    if lock is None:
-        raise _running(coord)
-    with lock, coord.bells.listen(DAEMON_BELL) as bell:
+    with _alone(coord), coord.bells.listen(DAEMON_BELL) as bell:
         watching.announce(coord)
         observer = Observer(coord)
         narrator = Narrator(coord, say)
@@ -66,10 +64,7 @@ def _session(coord: Coord, stopped: Callable[[], bool], until: float | None, say
 
 def once(coord: Coord, *, say: Callable[[str], None]) -> None:
     """Do everything there is to do now, and end: for a crontab, or to see what the daemon would do."""
-    lock = oslock.singleton(coord.private / "guards" / watching.LOCK)
-    if lock is None:
-        raise _running(coord)
-    with lock, coord.bells.listen(DAEMON_BELL):
+    with _alone(coord), coord.bells.listen(DAEMON_BELL):
         observer = Observer(coord)
         narrator = Narrator(coord, say)
         performer = Performer(coord, observer, say)
@@ -83,6 +78,19 @@ def once(coord: Coord, *, say: Callable[[str], None]) -> None:
             performer.landing.stop()
             coord.committer.settle()
             narrator.tell()
+
+
+def _alone(coord: Coord) -> oslock.Singleton:
+    """Take the lock of the one daemon.
+
+    One that was killed while it began a git lives on in it, until that git is under way.
+    """
+    deadline = time.monotonic() + _LETS_GO
+    while (lock := oslock.singleton(coord.private / "guards" / watching.LOCK)) is None:
+        if watching.find(coord).state == "running" or time.monotonic() > deadline:
+            raise _running(coord)
+        time.sleep(0.01)
+    return lock
 
 
 def detach(coord: Coord) -> watching.Daemon:

@@ -1,11 +1,13 @@
 """`coord watch` as a process over a real repository."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 import pytest
 from support import eventually, git
 
+from coord.daemon import run
+from coord.model.errors import Refused
 from coord.model.records import MergeRequest
 from coord.service import locks, mail, merges, setup, watching, worktrees
 from coord.service.command import Prose
@@ -67,6 +71,20 @@ def test_a_second_daemon_says_who_runs(repo: Path, daemon: "subprocess.Popen[str
     out, _ = second.communicate(timeout=20)
     assert second.returncode == 4
     assert f"pid {daemon.pid}" in out
+
+
+def test_a_dead_daemon_that_lives_on_in_a_child_for_a_moment_is_waited_for(repo: Path, coord_for: Open) -> None:
+    coord = coord_for()
+    guard = coord.private / "guards" / watching.LOCK
+    with guard.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        later = threading.Timer(0.2, fcntl.flock, (held, fcntl.LOCK_UN))
+        later.start()
+        run.once(coord, say=lambda _: None)
+        later.join()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Refused, match="already"):
+            run.once(coord, say=lambda _: None)
 
 
 def test_leases_expire_and_the_next_in_line_gets_them(repo: Path, coord_for: Open, daemon: object) -> None:
