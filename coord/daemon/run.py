@@ -45,6 +45,7 @@ def _session(coord: Coord, stopped: Callable[[], bool], until: float | None, say
     Without that a daemon would go on unheard beside the next one, behind a lock that nobody sees.
     """
     with _alone(coord), coord.bells.listen(DAEMON_BELL) as bell:
+        coord.commits = True
         watching.announce(coord)
         observer = Observer(coord)
         narrator = Narrator(coord, say)
@@ -65,6 +66,7 @@ def _session(coord: Coord, stopped: Callable[[], bool], until: float | None, say
 def once(coord: Coord, *, say: Callable[[str], None]) -> None:
     """Do everything there is to do now, and end: for a crontab, or to see what the daemon would do."""
     with _alone(coord), coord.bells.listen(DAEMON_BELL):
+        coord.commits = True
         observer = Observer(coord)
         narrator = Narrator(coord, say)
         performer = Performer(coord, observer, say)

@@ -187,6 +187,10 @@ def circle(held: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form, now
     close a circle later, so whoever waits looks again.
     """
     waiting = (*(other for other in queue if other.ticket != ask.ticket), ask)
+    # Asks wait for earlier ones, so that alone no circle closes: somebody in it holds one lease and asks for another.
+    asking = {other.holder for other in waiting}
+    if not any(lock.holder in asking for lock in held):
+        return ()
     came_from: dict[str, Ask] = {}
     steps = [ask]
     while steps and ask.ticket not in came_from:
@@ -272,7 +276,7 @@ def _scopes(one: Lock | Ask) -> tuple[str, ...]:
 
 
 def _meet(some: Iterable[str], others: Sequence[str], form: Form) -> bool:
-    return any(overlap(a, b, form) for a in some for b in others)
+    return any(a == b or overlap(a, b, form) for a in some for b in others)
 
 
 def _own(held: Iterable[Lock], holder: str, scope: str, form: Form) -> list[Lock]:

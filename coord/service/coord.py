@@ -61,6 +61,7 @@ class Coord:
         self._who = who
         self._form: scopes.Form | None = None
         self._last_id = (0, 0)
+        self.commits = False  # whether this process is the daemon, which commits what it records by itself
         self._unsettled = False
         self._pace_at = self._pause = 0.0
         self._config_stamp = _stamp(self.home / CONFIG_NAME)
@@ -294,7 +295,8 @@ class Coord:
         finally:
             self.committer.in_flight.discard(event.id)
             self._unsettled = not self.bells.ring(DAEMON_BELL)
-        self._keep_pace()
+        if not self.commits:
+            self._keep_pace()
 
     def _keep_pace(self) -> None:
         """Wait a moment where events are noted faster than they are committed, so that the ledger is never far behind.

@@ -336,11 +336,14 @@ def ticket(coord: Coord) -> Iterator[Callable[[Ask], None]]:
             begun.replace(path)
             entered.append(path)
 
+    granted = False
     try:
         yield enter
+        granted = True
     finally:
         for path in entered:
             path.unlink(missing_ok=True)
-            # Whoever stood behind may be first now. A book that cannot be read must not hide what was granted.
-            with suppress(BadRecord):
-                Book.read(coord).wake()
+            if not granted:  # else the lease itself stands where the asker stood
+                # Whoever stood behind may be first now. A book that cannot be read must not hide why this ended.
+                with suppress(BadRecord):
+                    Book.read(coord).wake()

@@ -16,7 +16,7 @@ from coord.service.coord import Coord
 from coord.service.leasebook import Book
 from coord.stores import oslock
 
-_POLL = 1.0
+_POLL, _LONGEST_POLL = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,13 @@ def _queue(coord: Coord, ask: Ask, wait: timedelta, *, ttl: timedelta, note: str
             if left <= 0:
                 waited = times.format_duration(wait)
                 raise TimedOut(f"waited {waited} in vain: {leases.describe(blockers)}", hint=leases.ways_out(blockers))
-            bell.wait(min(left, _POLL, _until_expiry(blockers, coord.now())))
+            bell.wait(min(left, _patience(blockers), _until_expiry(blockers, coord.now())))
+
+
+def _patience(blockers: Sequence[Lock | Ask]) -> float:
+    """Return how long to trust the bell: whoever is next looks often for what rings none, those behind seldom."""
+    ahead = sum(isinstance(one, Ask) for one in blockers)
+    return min(max(1, ahead) * _POLL, _LONGEST_POLL)
 
 
 def _until_expiry(blockers: Sequence[Lock | Ask], now: datetime) -> float:

@@ -159,7 +159,11 @@ def test_what_kills_leave_behind_never_lets_two_in_nor_gives_a_token_twice(repo:
 
     workers = {name: hired(name) for name in ("backend", "frontend")}
     try:
-        for _ in range(60):
+        given = repo / ".git" / "coord" / "token"
+        given.write_text("0")
+        kills = 0
+        while kills < 60 or (kills < 600 and int(given.read_text().split()[0]) <= 60):
+            kills += 1
             name = chance.choice(sorted(workers))
             time.sleep(chance.uniform(0.02, 0.06))
             os.kill(workers[name], signal.SIGKILL)

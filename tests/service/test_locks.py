@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import git
 
-from coord.model.errors import BadRecord, LeaseHeld, NotFound, Refused, StaleToken, Usage, WouldDeadlock
+from coord.model.errors import BadRecord, LeaseHeld, NotFound, Refused, StaleToken, TimedOut, Usage, WouldDeadlock
 from coord.model.leases import Ask
 from coord.model.records import Lock
 from coord.service import leasebook, locks, mail
@@ -329,8 +329,9 @@ def test_whoever_is_next_is_woken_by_a_release_a_break_and_a_waiter_who_leaves(c
             bell.drain()
             locks.break_(owner, "docs", reason="x")
             assert bell.wait(5)
-            with leasebook.ticket(backend) as before:
+            with pytest.raises(TimedOut), leasebook.ticket(backend) as before:
                 before(first)
+                raise TimedOut("waited in vain")
             assert bell.wait(5)
 
 
