@@ -8,6 +8,8 @@ As a script this file is the interpreter: it reads one plan a line, forks a work
 answers when the worker ended. What workers say goes to a file, which no kill can tear.
 """
 
+import faulthandler
+import io
 import json
 import os
 import select
@@ -19,6 +21,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 
@@ -44,20 +47,29 @@ class Ended:
     seconds: float
 
     @property
+    def stopped(self) -> bool:
+        """Whether it waits to be told to go on."""
+        return self.status == -signal.SIGSTOP
+
+    @property
     def killed(self) -> bool:
         """Whether it was killed before it was done."""
         return self.status == -signal.SIGKILL
 
 
 class Warm:
-    """An interpreter that has everything loaded; `said` is the file that its workers write to."""
+    """An interpreter that has everything loaded; what its workers say goes to a file beside the repository."""
 
-    def __init__(self, repo: Path, said: Path) -> None:
-        self.said = said
+    def __init__(self, repo: Path, name: str) -> None:
+        self.repo = repo
+        self.said = repo.with_name(f"said-{name}")
+        self.said.write_bytes(b"")
         self._read = 0
-        command = [sys.executable, __file__, str(repo), str(said)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        said.touch()
+
+    @cached_property
+    def _process(self) -> "subprocess.Popen[str]":
+        command = [sys.executable, __file__, str(self.repo), str(self.said)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def start(self, plan: Plan) -> None:
         """Start a worker; `end` waits for it."""
@@ -68,7 +80,8 @@ class Warm:
         if word:
             self._tell(word)
         assert self._process.stdout is not None
-        assert select.select([self._process.stdout], [], [], within)[0], f"a worker is blocked for {within} s"
+        if not select.select([self._process.stdout], [], [], within)[0]:
+            raise AssertionError(f"a worker is blocked for {within} s: {self._stuck()}")
         return Ended(**json.loads(self._process.stdout.readline()))
 
     def run(self, plan: Plan) -> Ended:
@@ -85,12 +98,20 @@ class Warm:
         return [line.split() for line in text.decode().splitlines()]
 
     def close(self) -> None:
-        """End the interpreter with its worker."""
+        """End the interpreter with its worker, if there is one."""
+        if "_process" not in self.__dict__:
+            return
         with self._process:
             for child in psutil.Process(self._process.pid).children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
                     child.kill()
             self._process.kill()
+
+    def _stuck(self) -> list[list[str]]:
+        """Have the worker print where it is, and return the commands that it runs."""
+        worker, *gits = psutil.Process(self._process.pid).children(recursive=True)
+        worker.send_signal(signal.SIGUSR2)
+        return [git.cmdline() for git in gits]
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -100,7 +121,7 @@ class Warm:
 @contextmanager
 def warmed(repo: Path, *names: str) -> Iterator[list[Warm]]:
     """Have some interpreters at once."""
-    warm = [Warm(repo, repo.parent / f"said-{name}") for name in names]
+    warm = [Warm(repo, name) for name in names]
     try:
         yield warm
     finally:
@@ -116,7 +137,10 @@ class _Points:
         self.count = 0
 
     def __call__(self, _frame: FrameType, what: str, called: object) -> None:
-        if what != "c_call" or (getattr(called, "__module__", ""), getattr(called, "__name__", "")) not in _COUNTED:
+        if what != "c_call":
+            return
+        name = getattr(called, "__name__", "")
+        if (getattr(called, "__module__", ""), name) not in _COUNTED or self.plan.only not in ("", name):
             return
         self.count += 1
         if self.count == self.plan.point:
@@ -141,6 +165,7 @@ def _work(repo: Path, said: Path, plan: Plan) -> None:
     def say(*words: object) -> None:
         os.write(out, (" ".join(map(str, words)) + "\n").encode())
 
+    faulthandler.register(signal.SIGUSR2)
     if plan.mutant:
         MUTANTS[plan.mutant]()
     points = _Points(plan)
@@ -157,26 +182,27 @@ def _work(repo: Path, said: Path, plan: Plan) -> None:
         os._exit(status)
 
 
-def _attend(pid: int) -> int:
+def _attend(pid: int, words: io.FileIO) -> int:
     """Wait until a worker ended or stopped, and pass on what the test says to it."""
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
         if ended:
             return -signal.SIGSTOP if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
-        if select.select([sys.stdin], [], [], _POLL)[0]:
-            match sys.stdin.readline().strip():
-                case "kill" | "slaughter" as word:
-                    _kill(pid, family=word == "slaughter")
-                case "term":
+        if select.select([words], [], [], _POLL)[0]:
+            match words.readline().strip():
+                case b"kill" | b"slaughter" as word:
+                    _kill(pid, family=word == b"slaughter")
+                case b"term":
                     os.kill(pid, signal.SIGTERM)
-                case "on":
+                case b"on":
                     os.kill(pid, signal.SIGCONT)
 
 
 def _serve(repo: Path, said: Path) -> None:
     passed = said.with_suffix(".points")
-    while line := sys.stdin.readline():
-        if not line.startswith("{"):
+    words = io.FileIO(0)  # unbuffered: what is read ahead, `select` does not tell of
+    while line := words.readline():
+        if not line.startswith(b"{"):
             continue  # a word to a worker that had ended
         passed.unlink(missing_ok=True)
         began = time.monotonic()
@@ -185,7 +211,7 @@ def _serve(repo: Path, said: Path) -> None:
             _work(repo, said, Plan(**json.loads(line)))
         status = -signal.SIGSTOP
         while status == -signal.SIGSTOP:
-            status = _attend(pid)
+            status = _attend(pid, words)
             count = int(passed.read_text()) if passed.exists() else 0
             print(json.dumps(asdict(Ended(status, count, time.monotonic() - began))), flush=True)
 

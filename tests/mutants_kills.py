@@ -1,6 +1,7 @@
 """Faults to be planted in a worker: each breaks one rule that keeps what was acknowledged, once."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from coord.git import merge, stale
@@ -96,7 +97,7 @@ def _merged_again() -> None:
 
 
 def _moved_blindly() -> None:
-    def force(git: Git, ref: str, new: str, old: str, *, message: str = "") -> None:
+    def force(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge") -> None:
         git.run("update-ref", "--create-reflog", "-m", message, ref, new)
 
     merge.move = force
@@ -110,10 +111,11 @@ def _ledger_forced() -> None:
 
 
 def _live_locks_removed() -> None:
-    def nobody(common: object, before: float) -> None:
-        return None
+    def take(lock: Path, common: Path) -> bool:
+        lock.unlink(missing_ok=True)
+        return True
 
-    stale._owner = nobody
+    stale.remove = take  # type: ignore[assignment]
 
 
 def _index_touched() -> None:
@@ -126,6 +128,13 @@ def _index_touched() -> None:
     Ledger.append = untidy  # type: ignore[method-assign]
 
 
+def _never_swept() -> None:
+    def nothing(self: FileStore) -> int:
+        return 0
+
+    FileStore.sweep = nothing  # type: ignore[method-assign]
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     "said before noted": _said_before_noted,
     "published before noted": _published_before_noted,
@@ -134,6 +143,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "left unfinished": _left_unfinished,
     "advanced before committed": _advanced_before_committed,
     "removed before noted": _removed_before_noted,
+    "never swept": _never_swept,
     "merged again": _merged_again,
     "moved blindly": _moved_blindly,
     "ledger forced": _ledger_forced,

@@ -1,12 +1,15 @@
 """What the workers of a torment do: each an ordinary use of coord, which says what it was told was done."""
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 
 from coord.daemon import run
 from coord.model import ids
+from coord.model.errors import CoordError, Unavailable
 from coord.service import locks, mail, merges
 from coord.service.command import Prose
 from coord.service.coord import Coord
@@ -18,7 +21,7 @@ Say = Callable[..., None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a worker does, and at which of its points it dies with its children or stops; 0 is none."""
+    """What a worker does, and at which of its points (of all, or of ONLY one name) it dies or stops; 0 is none."""
 
     role: str
     who: str = "owner"
@@ -26,24 +29,42 @@ class Plan:
     seed: int = 0
     point: int = 0
     deed: str = "die"
+    only: str = ""
     family: bool = False
     mutant: str = ""
 
 
 def send(repo: Path, plan: Plan, say: Say) -> None:
-    """Send mail, take a lease and give it back; each time a command of its own."""
+    """Send mail, take a lease and give it back, each time as a command of its own, and say how long sending took.
+
+    Without a number of times until there is a file `stop` beside the repository; then it goes on
+    also while somebody keeps the ledger's branch locked.
+    """
     chance = random.Random(plan.seed)
-    for number in range(plan.times):
+    stop = repo.with_name("stop")
+    for number in range(plan.times) if plan.times else takewhile(lambda _: not stop.exists(), count()):
         with Coord.open(repo, who=plan.who) as coord:
             for _ in range(chance.randint(1, 2)):
+                began = time.monotonic()
                 sent = mail.send(coord, (chance.choice(ADDRESSES),), Prose(f"{plan.seed} {number}\n" * 20))
                 say("sent", sent.message.id, *sent.delivered)
+                say("took", time.monotonic() - began)
             if chance.random() < 0.5:
-                (lock,) = locks.acquire(coord, (f"area/{plan.who}",)).locks
-                say("granted", lock.token, plan.who)
-                locks.release(coord)
-                say("released", lock.token)
-        assert coord.left is None, coord.left
+                try:
+                    (lock,) = locks.acquire(coord, (f"area/{plan.who}",)).locks
+                    say("granted", lock.token, plan.who)
+                    locks.release(coord)
+                    say("released", lock.token)
+                except Unavailable as fault:
+                    _give_up(fault, plan, say)
+        if coord.left is not None:
+            _give_up(coord.left, plan, say)
+
+
+def _give_up(fault: CoordError, plan: Plan, say: Say) -> None:
+    if plan.times or not fault.retryable:
+        raise fault
+    say("left", fault.code)
 
 
 def read(repo: Path, plan: Plan, say: Say) -> None:
