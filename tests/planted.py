@@ -1,173 +1,23 @@
-"""Faults planted in a repository in which coord works, one function each, for the doctor to find."""
+"""Faults planted in the ledger, the journal, the live folders and the index; and all of them with their codes."""
 
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
-from types import SimpleNamespace
 
 import credentials
-import psutil
-import pytest
+import planted_ground as ground
 from byhand import ID, drop, message
+from farming import Farm, dead, old
 from support import git
 
-from coord.git import repo as repository
 from coord.model import codec, keys
-from coord.model.records import Change, Process
-from coord.service import locks, mail, worktrees
+from coord.model.records import Change
+from coord.service import mail
 from coord.service.command import Prose
-from coord.service.coord import Coord
-from coord.service.doctor import watches
-from coord.stores import oslock
-
-LATER = timedelta(days=2)
-OLD = time.time() - 7200
-
-
-@dataclass
-class Farm:
-    """A repository with some work in it, and what a planted fault may need."""
-
-    home: Path
-    monkeypatch: pytest.MonkeyPatch
-
-    @property
-    def common(self) -> Path:
-        return self.home / ".git"
-
-    @property
-    def private(self) -> Path:
-        return self.common / "coord"
-
-    def open(self, who: str = "owner") -> Coord:
-        return Coord.open(self.home, who=who)
-
-    def mail(self) -> Path:
-        return next((self.home / "inbox/frontend").glob("*.md"))
-
-
-def work(home: Path) -> None:
-    """Do a little of everything, and leave it all in the ledger."""
-    with Coord.open(home, who="backend") as backend:
-        for word in ("one", "two", "three"):
-            mail.send(backend, ("frontend", "security"), Prose(f"word {word}\n"))
-        locks.acquire(backend, ("apps_script/**",))
-    with Coord.open(home, who="security") as security:
-        mail.read(security, limit=2)
-    with Coord.open(home, who="owner") as owner:
-        owner.indexed().close()
-
-
-def dead() -> Process:
-    child = subprocess.Popen(["sleep", "60"])
-    found = oslock.process_of(child.pid)
-    child.kill()
-    child.wait()
-    assert found is not None
-    return found
-
-
-def old(path: Path) -> Path:
-    os.utime(path, (OLD, OLD))
-    return path
-
-
-def git_too_old(farm: Farm) -> None:
-    real = shutil.which("git")
-    folder = farm.home.parent / "bin"
-    folder.mkdir()
-    script = folder / "git"
-    script.write_text(f'#!/bin/sh\ncase "$*" in *--version*) echo git version 2.30.1;; *) exec {real} "$@";; esac\n')
-    script.chmod(0o755)
-    farm.monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    repository.version.cache_clear()
-
-
-def network(farm: Farm) -> None:
-    mount = SimpleNamespace(mountpoint=str(farm.home.parent), fstype="nfs4")
-    root = SimpleNamespace(mountpoint="/", fstype="ext4")
-    farm.monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [root, mount])
-
-
-def synced(farm: Farm) -> None:
-    there = farm.home.parent / "OneDrive - Farm"
-    there.mkdir()
-    farm.home = farm.home.rename(there / "farm")
-
-
-def letter_case(farm: Farm) -> None:
-    os.link(farm.common / "HEAD", farm.common / "hEAD")
-
-
-def unwritable(farm: Farm) -> None:
-    (farm.home / "inbox/backend").chmod(0o500)
-
-
-def unreadable(farm: Farm) -> None:
-    farm.mail().chmod(0)
-
-
-def world_writable(farm: Farm) -> None:
-    farm.private.chmod(0o777)
-
-
-def clock_behind_ledger(farm: Farm) -> None:
-    coord = farm.open()
-    event = coord.event("mail.sent", "from tomorrow")
-    coord.ledger.append([event], parent=coord.ledger.tip(), now=coord.now() + LATER)
-
-
-def clock_behind_commit(farm: Farm) -> None:
-    farm.monkeypatch.setenv("GIT_COMMITTER_DATE", f"@{int(time.time()) + 90_000} +0000")
-    git(farm.home, "commit", "-q", "--allow-empty", "-m", "from tomorrow")
-    farm.monkeypatch.delenv("GIT_COMMITTER_DATE")
-
-
-def record_from_the_future(farm: Farm) -> None:
-    record = message(id=f"7Z{ID[2:]}", thread=f"7Z{ID[2:]}")
-    with farm.open() as coord:
-        coord.record(coord.event("mail.sent", "soon", [Change(keys.message("backend", record), codec.encode(record))]))
-
-
-def inotify(farm: Farm) -> None:
-    limits = farm.home.parent / "proc/sys/fs/inotify"
-    limits.mkdir(parents=True)
-    (limits / "max_user_watches").write_text("20\n")
-    (limits / "max_user_instances").write_text("128\n")
-    farm.monkeypatch.setattr(watches, "PROC", farm.home.parent / "proc")
-
-
-def instances(farm: Farm) -> None:
-    inotify(farm)
-    (watches.PROC / "sys/fs/inotify/max_user_watches").write_text("5000\n")
-    (watches.PROC / "sys/fs/inotify/max_user_instances").write_text("5\n")
-    fds = watches.PROC / "42/fd"
-    fds.mkdir(parents=True)
-    (watches.PROC / "42/fdinfo").mkdir()
-    for number in range(3):
-        (fds / f"{number}").symlink_to("anon_inode:inotify")
-        (watches.PROC / f"42/fdinfo/{number}").write_text("pos:\t0\ninotify wd:1 ino:2\n")
-
-
-def config_wrong(farm: Farm) -> None:
-    path = farm.home / ".coord.yaml"
-    path.write_text(path.read_text().replace("coordinator:", "cordinator:"))
-
-
-def config_missing(farm: Farm) -> None:
-    (farm.home / ".coord.yaml").unlink()
-
-
-def private_missing(farm: Farm) -> None:
-    shutil.rmtree(farm.private)
 
 
 def stale_lock(farm: Farm) -> None:
@@ -240,24 +90,6 @@ def bell(farm: Farm) -> None:
     folder = farm.private / "bells/daemon.bell"
     folder.mkdir(parents=True, exist_ok=True)
     os.mkfifo(folder / "0123456789abcdef.fifo")
-
-
-def git_leftovers(farm: Farm) -> None:
-    drop(farm.common, "objects/pack/tmp_pack_aB3dEf", b"PACK and no more")
-    old(farm.common / "objects/pack/tmp_pack_aB3dEf")
-
-
-def git_crashes(farm: Farm) -> None:
-    drop(farm.common, "fast_import_crash_4711", b"it crashed\n")
-    drop(farm.common, "objects/pack/pack-0123.keep", b"fast-import")
-    for name in ("fast_import_crash_4711", "objects/pack/pack-0123.keep"):
-        old(farm.common / name)
-
-
-def git_lock(farm: Farm) -> None:
-    for name in ("refs/heads/coord/ledger.lock", "index.lock"):
-        drop(farm.common, name, b"")
-        old(farm.common / name)
 
 
 def ledger_missing(farm: Farm) -> None:
@@ -367,52 +199,13 @@ def index_without_tables(farm: Farm) -> None:
         database.executescript("DROP TABLE events; DROP TABLE records")
 
 
-def tracked(farm: Farm) -> None:
-    git(farm.home, "add", "-f", str(farm.mail()))
-
-
-def not_ignored(farm: Farm) -> None:
-    (farm.common / "info/exclude").write_text("*.swp\n")
-
-
-def unignored(farm: Farm) -> None:
-    (farm.home / ".gitignore").write_text("!/locks\n")
-
-
-def daemon_dead(farm: Farm) -> None:
-    process = dead()
-    plain = f'{{"process": {{"pid": {process.pid}, "started_at": "{process.started_at}", "boot": "{process.boot}"}}, '
-    drop(farm.private, "daemon.json", f'{plain}"since": "2026-11-22T12:00:00Z"}}'.encode())
-
-
-def worktree_gone(farm: Farm) -> None:
-    worktrees.add(farm.open(), ("backend",))
-    there = farm.home.parent / "agent-backend"
-    git(there, "checkout", "-q", "--detach")
-    git(there, "commit", "-q", "--allow-empty", "-m", "on no branch")
-    shutil.rmtree(there)
-
-
-def worktree_links(farm: Farm) -> None:
-    worktrees.add(farm.open(), ("backend",))
-    there = farm.home.parent / "agent-backend"
-    (there / "locks").unlink()
-    (there / "inbox").unlink()
-    (there / "inbox").symlink_to("nowhere")
-
-
-def worktree_cut_off(farm: Farm) -> None:
-    worktrees.add(farm.open(), ("backend",))
-    (farm.home.parent / "agent-backend/.git").write_text("gitdir: /nowhere/.git/worktrees/agent-backend\n")
-
-
 Plant = Callable[[Farm], None]
 MENDED: dict[Plant, str] = {
-    unwritable: "no-access",
-    unreadable: "no-access",
-    world_writable: "world-writable",
-    config_missing: "config-missing",
-    private_missing: "private-missing",
+    ground.unwritable: "no-access",
+    ground.unreadable: "no-access",
+    ground.world_writable: "world-writable",
+    ground.config_missing: "config-missing",
+    ground.private_missing: "private-missing",
     stale_lock: "stale-lock",
     half_done: "half-done",
     uncommitted: "uncommitted",
@@ -423,9 +216,9 @@ MENDED: dict[Plant, str] = {
     temporary_files: "temporary-files",
     ticket: "tickets-of-the-dead",
     bell: "bells-unheard",
-    git_leftovers: "git-leftovers",
-    git_crashes: "git-crashes",
-    git_lock: "stale-git-lock",
+    ground.git_leftovers: "git-leftovers",
+    ground.git_crashes: "git-crashes",
+    ground.git_lock: "stale-git-lock",
     ledger_missing: "ledger-missing",
     ledger_torn: "ledger-missing",
     ledger_of_nothing: "ledger-missing",
@@ -443,26 +236,27 @@ MENDED: dict[Plant, str] = {
     index_damaged: "index-damaged",
     index_wrong: "index-damaged",
     index_without_tables: "index-damaged",
-    not_ignored: "live-folder-not-ignored",
-    daemon_dead: "daemon-dead",
-    worktree_gone: "worktree-gone",
-    worktree_links: "worktree-links",
-    worktree_cut_off: "worktree-cut-off",
+    ground.not_ignored: "live-folder-not-ignored",
+    ground.daemon_dead: "daemon-dead",
+    ground.left_running: "test-left-running",
+    ground.worktree_gone: "worktree-gone",
+    ground.worktree_links: "worktree-links",
+    ground.worktree_cut_off: "worktree-cut-off",
 }
 BY_HAND: dict[Plant, str] = {
-    git_too_old: "git-too-old",
-    network: "network-file-system",
-    synced: "synced-folder",
-    letter_case: "case-insensitive",
-    clock_behind_ledger: "clock-behind-ledger",
-    clock_behind_commit: "clock-behind-commit",
-    record_from_the_future: "record-from-the-future",
+    ground.git_too_old: "git-too-old",
+    ground.network: "network-file-system",
+    ground.synced: "synced-folder",
+    ground.letter_case: "case-insensitive",
+    ground.clock_behind_ledger: "clock-behind-ledger",
+    ground.clock_behind_commit: "clock-behind-commit",
+    ground.record_from_the_future: "record-from-the-future",
     credential: "record-with-a-credential",
-    inotify: "inotify-limit",
-    instances: "inotify-limit",
-    config_wrong: "config-wrong",
+    ground.inotify: "inotify-limit",
+    ground.instances: "inotify-limit",
+    ground.config_wrong: "config-wrong",
     ledger_blocked: "ledger-blocked",
-    tracked: "live-folder-tracked",
-    unignored: "live-folder-not-ignored",
+    ground.tracked: "live-folder-tracked",
+    ground.unignored: "live-folder-not-ignored",
 }
 EVERY = {**MENDED, **BY_HAND}

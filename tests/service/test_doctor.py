@@ -6,10 +6,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-import planted
+import balance
+import farming
 import pytest
-from planted import BY_HAND, EVERY, MENDED, Farm, Plant
-from support import git
+from farming import Farm
+from planted import BY_HAND, EVERY, MENDED, Plant
 
 from coord.git import repo as repository
 from coord.service import worktrees
@@ -21,7 +22,7 @@ from coord.service.doctor.finding import Check
 
 @pytest.fixture
 def farm(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
-    planted.work(repo)
+    farming.work(repo)
     gc.collect()  # connections to the index that are closed later would write to it
     yield Farm(repo, monkeypatch)
     repository.version.cache_clear()
@@ -50,26 +51,6 @@ def everything(home: Path) -> dict[str, tuple[str, bytes]]:
     return found
 
 
-def contents(folder: Path) -> set[bytes]:
-    return {
-        path.read_bytes()
-        for top, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if (path := Path(top) / name).is_file()
-    }
-
-
-def live(home: Path) -> set[bytes]:
-    return set().union(*(contents(home / folder) for folder in ("inbox", "locks", "checkpoints")))
-
-
-def in_ledger(home: Path) -> set[str]:
-    coord = patient.opened(home)
-    tip = patient.readable_tip(coord)
-    listed = git(home, "rev-list", "--objects", tip).splitlines() if tip else []
-    return {line.split(" ")[0] for line in listed}
-
-
 def test_a_healthy_repository_is_green_and_stays_as_it_is(farm: Farm) -> None:
     before = everything(farm.home)
     report = examined(farm)
@@ -85,7 +66,7 @@ def test_a_fresh_one_is_green(repo: Path) -> None:
 def test_one_that_works_is_green(farm: Farm) -> None:
     """With worktrees, a checkout in use and a second look."""
     worktrees.add(farm.open(), ("backend", "frontend"))
-    planted.work(farm.home)
+    farming.work(farm.home)
     assert examined(farm).findings == ()
 
 
@@ -109,16 +90,13 @@ def test_a_planted_fault_is_found_and_looking_changes_nothing(farm: Farm, plant:
 @pytest.mark.parametrize(("plant", "code"), MENDED.items(), ids=[plant.__name__ for plant in MENDED])
 def test_it_is_mended_without_losing_a_byte_and_once_is_enough(farm: Farm, plant: Plant, code: str) -> None:
     plant(farm)
-    files, objects = live(farm.home), in_ledger(farm.home)
+    files, objects = balance.live(farm.home), balance.in_ledger(farm.home)
     report = examined(farm, fix=True)
     assert code in codes(report, "mended")
     assert codes(report, "found", "failed", "by hand") == set(), report.findings
     assert (report.healthy, report.exit_status) == (True, 0)
-    aside = contents(farm.private / "kept")
-    held = in_ledger(farm.home)
-    lost = {data for data in files - live(farm.home) - aside if blob(farm.home, data) not in held}
-    assert lost == set()
-    assert objects <= held
+    assert balance.lost(farm.home, files) == set()
+    assert objects <= balance.in_ledger(farm.home)
     for name in report.kept:
         assert os.path.lexists(farm.home / name), name
     before = everything(farm.home)
@@ -128,10 +106,6 @@ def test_it_is_mended_without_losing_a_byte_and_once_is_enough(farm: Farm, plant
     assert {name for name, was in everything(farm.home).items() if before.get(name) != was} <= {
         str(farm.private / "guards/doctor.lock")
     }
-
-
-def blob(home: Path, data: bytes) -> str:
-    return Coord.open(home).blob_id(data)
 
 
 @pytest.mark.parametrize(("plant", "code"), BY_HAND.items(), ids=[plant.__name__ for plant in BY_HAND])

@@ -9,11 +9,15 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import balance
+import farming
 import planted
+import planted_ground
 import pytest
 import tiers
 from byhand import ID, drop, message
-from planted import MENDED, Farm
+from farming import Farm
+from planted import MENDED
 from support import git
 
 from coord.git import history
@@ -28,7 +32,7 @@ from coord.service.doctor.finding import Finding
 
 @pytest.fixture
 def farm(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Farm:
-    planted.work(repo)
+    farming.work(repo)
     return Farm(repo, monkeypatch)
 
 
@@ -61,7 +65,7 @@ def agrees(farm: Farm) -> bool:
         planted.ledger_of_nothing,
         planted.index_damaged,
         planted.journal_state,
-        planted.unreadable,
+        planted_ground.unreadable,
     ],
     ids=lambda plant: plant.__name__,
 )
@@ -78,6 +82,13 @@ def test_the_records_are_what_they_were(farm: Farm, plant: planted.Plant) -> Non
     after = records(farm)
     assert {key: data for key, data in after.items() if keys.is_record(key)} == with_news
     assert agrees(farm)
+
+
+def test_mail_that_went_with_its_mailbox_is_named(farm: Farm) -> None:
+    planted.mailbox_missing(farm)
+    found = {one.code: one.where for one in examined(farm).findings}
+    assert found["folder-missing"] == "inbox/frontend"
+    assert found["records-missing"].count("inbox/frontend/") == 3
 
 
 def test_hand_written_mail_behind_a_link_comes_along(farm: Farm) -> None:
@@ -115,7 +126,7 @@ def test_an_event_that_was_begun_reaches_everybody(farm: Farm) -> None:
 def test_a_lost_ledger_without_a_trace_is_begun_anew_from_the_files(farm: Farm) -> None:
     before = records(farm)
     planted.ledger_missing(farm)
-    planted.private_missing(farm)
+    planted_ground.private_missing(farm)
     report = examined(farm, fix=True)
     assert report.healthy, report
     assert records(farm) == before
@@ -123,7 +134,7 @@ def test_a_lost_ledger_without_a_trace_is_begun_anew_from_the_files(farm: Farm) 
 
 
 def test_the_last_commit_of_a_worktree_that_is_gone_is_kept(farm: Farm) -> None:
-    planted.worktree_gone(farm)
+    planted_ground.worktree_gone(farm)
     examined(farm, fix=True)
     (kept,) = git(farm.home, "for-each-ref", "--format=%(subject)", "refs/coord/trash").splitlines()
     assert kept == "on no branch"
@@ -159,16 +170,19 @@ def test_rebuilding_makes_all_anew_and_keeps_what_hands_wrote(farm: Farm) -> Non
     assert agrees(farm)
 
 
-def test_several_faults_at_once_are_mended_together(farm: Farm) -> None:
-    chance = random.Random(tiers.seed())
-    for plant in (chosen := chance.sample(list(MENDED), 5)):
+@pytest.mark.parametrize("turn", range(tiers.rounds(2, 100)))
+def test_several_faults_at_once_are_mended_together_and_no_byte_is_lost(farm: Farm, turn: int) -> None:
+    chance = random.Random(f"{tiers.seed()}/{turn}")
+    for plant in (chosen := chance.sample(list(MENDED), chance.randint(2, 8))):
         try:
             plant(farm)
         except Exception as fault:  # the faults before it are in its way
             print(f"{plant.__name__} could not be planted: {fault}")
     print([plant.__name__ for plant in chosen])
+    before = balance.live(farm.home)
     report = examined(farm, fix=True)
     assert report.healthy, report.findings
+    assert balance.lost(farm.home, before) == set()
     assert examined(farm).findings == ()
     assert agrees(farm)
 
@@ -212,7 +226,7 @@ def doctor(farm: Farm, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_by_command_with_a_wrong_configuration(farm: Farm) -> None:
-    planted.config_wrong(farm)
+    planted_ground.config_wrong(farm)
     planted.index_damaged(farm)
     said = doctor(farm, "--as", "nobody")
     assert said.returncode == 7

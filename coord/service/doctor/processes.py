@@ -1,6 +1,7 @@
 """What dead processes left that says they live: the daemon's note, sections nobody left, tests that go on."""
 
 import json
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from coord.service.doctor.finding import Finding, counted, place, several
 from coord.service.doctor.kept import Kept
 from coord.stores import oslock
 from coord.stores.base import LEDGER
+
+_PATIENCE, _PAUSE = 5.0, 0.02
 
 
 def daemon(coord: Coord) -> Iterator[Finding]:
@@ -61,7 +64,7 @@ def gates(coord: Coord) -> Iterator[Finding]:
             where=several(f"process {one.pid}" for one in found),
             why="they keep the machine busy and their worktree taken",
             next="they are ended; the merge is tested again when its turn comes",
-            mend=partial(_end, found),
+            mend=partial(_end, coord, found),
         )
 
 
@@ -80,6 +83,9 @@ def _forget(note: Path, kept: Kept) -> None:
     kept.move(note)
 
 
-def _end(found: tuple[gate.Leftover, ...], _kept: Kept) -> None:
+def _end(coord: Coord, found: tuple[gate.Leftover, ...], _kept: Kept) -> None:
     for one in found:
         one.kill()
+    deadline = time.monotonic() + _PATIENCE
+    while gate.leftovers(coord.private / "gates") and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
