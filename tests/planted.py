@@ -176,8 +176,8 @@ def too_large(farm: Farm) -> None:
 
 
 def index_missing(farm: Farm) -> None:
-    for path in farm.private.glob("index.db*"):
-        path.unlink()
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (farm.private / name).unlink(missing_ok=True)
 
 
 def index_damaged(farm: Farm) -> None:

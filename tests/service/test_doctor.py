@@ -14,7 +14,6 @@ from planted import BY_HAND, EVERY, MENDED, Plant
 
 from coord.git import repo as repository
 from coord.service import worktrees
-from coord.service.coord import Coord
 from coord.service.doctor import command, examination, patient
 from coord.service.doctor.command import Report
 from coord.service.doctor.finding import Check
@@ -71,7 +70,9 @@ def test_one_that_works_is_green(farm: Farm) -> None:
 
 
 @pytest.mark.parametrize(("plant", "code"), EVERY.items(), ids=[plant.__name__ for plant in EVERY])
-def test_a_planted_fault_is_found_and_looking_changes_nothing(farm: Farm, plant: Plant, code: str) -> None:
+def test_a_planted_fault_is_found_by_its_check_alone_and_looking_changes_nothing(
+    farm: Farm, plant: Plant, code: str
+) -> None:
     plant(farm)
     gc.collect()
     before = everything(farm.home)
@@ -80,6 +81,8 @@ def test_a_planted_fault_is_found_and_looking_changes_nothing(farm: Farm, plant:
     assert "unknown" not in codes(report)
     assert (report.healthy, report.exit_status) == (False, 7)
     assert everything(farm.home) == before
+    finders = [check for check in examination.CHECKS if code in found_by(farm, check)]
+    assert len(finders) == 1, "a doctor without it misses the fault"
     for found in report.findings:
         assert found.what
         assert found.where
@@ -116,17 +119,8 @@ def test_what_the_owner_must_do_is_said_and_left(farm: Farm, plant: Plant, code:
     assert not report.healthy
 
 
-@pytest.mark.parametrize(("plant", "code"), EVERY.items(), ids=[plant.__name__ for plant in EVERY])
-def test_a_doctor_without_the_check_misses_it(farm: Farm, plant: Plant, code: str) -> None:
-    plant(farm)
-    coord = patient.opened(farm.home)
-    finders = [check for check in examination.CHECKS if code in found_by(coord, (check,))]
-    assert len(finders) == 1, "one check for each fault"
-    assert code not in found_by(coord, tuple(check for check in examination.CHECKS if check not in finders))
-
-
-def found_by(coord: Coord, checks: tuple[Check, ...]) -> set[str]:
-    return {finding.code for finding in examination.examine(coord, checks)}
+def found_by(farm: Farm, check: Check) -> set[str]:
+    return {finding.code for finding in examination.examine(patient.opened(farm.home), (check,))}
 
 
 def test_enough_faults_are_planted() -> None:

@@ -23,7 +23,9 @@ _TRIES = 3
 def index(coord: Coord) -> Iterator[Finding]:
     """Find an index that is missing, cannot be read, or says otherwise than the ledger."""
     if not coord.index.path.exists():
-        fault, code = "there is no index", "index-missing"
+        # Its lock file is made with it and stays: without one nobody has asked anything yet.
+        was = _part(coord.index.path, ".lock").exists()
+        fault, code = "it was removed" if was else "", "index-missing"
     else:
         # A copy that was made while somebody wrote may be torn: what is found once only is no fault.
         faults = [_fault(coord)]

@@ -11,7 +11,7 @@ from coord.service.coord import Coord
 from coord.service.doctor.finding import Finding, place
 from coord.service.doctor.kept import Kept
 
-_FOLDER, _FILE = 0o700, 0o600
+_FOLDER, _FILE = 0o700, 0o400  # records are replaced, never written to
 
 
 def unusable(coord: Coord) -> Iterator[Finding]:
@@ -59,7 +59,7 @@ def _change(path: Path, mode: int, _kept: Kept) -> None:
 
 
 def _access(needed: int) -> int:
-    return os.R_OK | os.W_OK | (os.X_OK if needed == _FOLDER else 0)
+    return os.R_OK | os.W_OK | os.X_OK if needed == _FOLDER else os.R_OK
 
 
 def _paths(coord: Coord) -> Iterator[Path]:
