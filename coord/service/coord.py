@@ -25,9 +25,8 @@ from coord.service import committer as committing
 from coord.service import screen as screens
 from coord.service.clock import Clock, SystemClock
 from coord.service.presence import Presence
+from coord.stores import durable, oslock
 from coord.stores import journal as journals
-from coord.stores import oslock
-from coord.stores.base import LEDGER
 from coord.stores.files import FileStore
 
 CONFIG_NAME = ".coord.yaml"
@@ -123,9 +122,14 @@ class Coord:
 
     def _heal(self) -> None:
         """Finish what a power cut left half done, once after each start of the machine."""
+        healed = self.private / "healed"
         try:
-            if not self.store.entered(LEDGER):
-                self.committer.settle()
+            with durable.faults(f"heal {self.home} after a start of the machine"):
+                boot = oslock.me().boot
+                if not healed.is_file() or healed.read_text(encoding="utf-8") != boot:
+                    self.committer.settle()
+                    healed.parent.mkdir(parents=True, exist_ok=True)
+                    healed.write_text(boot, encoding="utf-8")
         except CoordError as fault:  # what can be read can be read all the same
             self.left = fault
 
@@ -137,7 +141,8 @@ class Coord:
     ) -> None:
         if kind is None or issubclass(kind, Exception):
             try:
-                self.settle()
+                with durable.faults("commit what was recorded"):
+                    self.settle()
             except CoordError as fault:
                 self.left = fault
 
@@ -282,16 +287,28 @@ class Coord:
         return self.screen.passed(made, self.config.secrets.allow)
 
     def record(self, event: Event) -> None:
-        """Make EVENT happen: when this returns its note and its files are durable, and it will be committed.
+        """Make EVENT happen: when this returns it is durable, its files are in place, and it will be committed.
 
-        A crash in between leaves either nothing, or a note that the next committer finishes.
+        A crash in between leaves either nothing, or a note that the next committer finishes. So does
+        a fault of the disk after the note: the event stands, and `left` says what is still to be done.
         """
         writer = oslock.me()
+        noted = False
+
+        def note() -> None:
+            nonlocal noted
+            self.journal.append(event, writer)
+            noted = True
+
         self.committer.in_flight.add(event.id)
         try:
-            self.store.apply(event.changes, commit=lambda: self.journal.append(event, writer))
+            self.store.apply(event.changes, commit=note)
             with suppress(CoordError):  # all is visible already; without the mark it is made so once more
                 self.journal.done(event.id)
+        except CoordError as fault:
+            if not noted:
+                raise
+            self.left = fault
         finally:
             self.committer.in_flight.discard(event.id)
             self._unsettled = not self.bells.ring(DAEMON_BELL)

@@ -92,7 +92,6 @@ def init(
         progress.add(".git/info/exclude", made=worktree.hide(place.common))
         _ledger(coord, source, progress)
         restored += livefolders.fill(coord)
-        coord.indexed().close()
     return Initialised(
         str(place.home), config.names, tuple(progress.made), tuple(progress.existed), restored, tuple(progress.notes)
     )

@@ -59,6 +59,7 @@ def claim(home: Path, key: str) -> str | None:
                 if not S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                     return None
                 os.rename(name, claimed, src_dir_fd=folder, dst_dir_fd=folder)
+                durable.sync_names(folder)  # else a power cut may bring it back, to be taken in a second time
             finally:
                 os.close(folder)
         except FileNotFoundError:

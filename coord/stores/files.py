@@ -131,11 +131,10 @@ class FileStore:
 
     def exclusive(self, name: str, *, timeout: float | None = None) -> AbstractContextManager[Guard]:
         """Enter the critical section NAME; see Store."""
-        return oslock.hold(self._guard(name), timeout=timeout, name=name)
-
-    def entered(self, name: str) -> bool:
-        """Tell whether somebody has entered the critical section NAME since this machine was started."""
-        return oslock.held_since_boot(self._guard(name))
+        quoted = quote(name, safe="", errors="surrogateescape")
+        if len(quoted) > _LONGEST_NAME:
+            quoted = f"{quoted[:_LONGEST_NAME]}~{version_of(quoted.encode())}"
+        return oslock.hold(self._guards / f"{quoted}.lock", timeout=timeout, name=name)
 
     def sweep(self) -> int:
         """Remove the temporary files of processes that are proven dead; return how many."""
@@ -152,12 +151,6 @@ class FileStore:
                 last(folder)
             finally:
                 os.close(folder)
-
-    def _guard(self, name: str) -> Path:
-        quoted = quote(name, safe="", errors="surrogateescape")
-        if len(quoted) > _LONGEST_NAME:
-            quoted = f"{quoted[:_LONGEST_NAME]}~{version_of(quoted.encode())}"
-        return self._guards / f"{quoted}.lock"
 
     def _prepare(self, change: Change, temporary: Path | None, made: _Made, *, sync: bool) -> None:
         *parents, name = parts_of(change.key)

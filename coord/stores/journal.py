@@ -189,9 +189,19 @@ class Journal:
         }
         with durable.faults(f"write {self._state}"):
             durable.make_folder(self._folder)
+            self._sync(position.segment)
             durable.replace(self._state, json.dumps(note, indent=1).encode())
             if position.offset >= self._segment_limit and self._numbers()[-1:] == [position.segment]:
                 self._begin(position.segment + 1)
+
+    def _sync(self, number: int) -> None:
+        """Sync a segment, whose last `done` may not be yet: a position behind its end would hide what is noted next."""
+        with suppress(FileNotFoundError):
+            fd = os.open(self._path(number), os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                durable.sync_data(fd)
+            finally:
+                os.close(fd)
 
     def _drain(self, position: Position) -> tuple[Position, Framed, list[str]]:
         """Return where the oldest segment with news was read from, the news, and the texts of later segments."""

@@ -114,11 +114,6 @@ def _waited_for(path: Path, name: str) -> str:
     return f"waiting for the guard {name!r}: {who} holds it; {way_out}"
 
 
-def held_since_boot(path: Path) -> bool:
-    """Tell whether anybody has held the lock on PATH since this machine was started."""
-    return _read(str(path)).endswith(me().boot)
-
-
 def _take(path: Path, deadline: float | None, name: str) -> int | None:
     while True:
         fd = _open(path)

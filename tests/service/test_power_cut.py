@@ -1,5 +1,7 @@
 """What a power cut undoes is done again: the note outlives it, and whoever comes first after the start heals."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def power_cut(repo: Path) -> None:
     for segment in (private / "journal").glob("*.log"):
         found = unframe(segment.read_bytes(), final=True)
         segment.write_bytes(b"".join(frame(text.replace(now, earlier)) for _, text in found.texts))
-    for guard in (private / "guards").glob("*.lock"):
+    for guard in [*(private / "guards").glob("*.lock"), private / "healed"]:
         guard.write_bytes(guard.read_bytes().replace(now.encode(), earlier.encode()))
 
 
@@ -91,3 +93,19 @@ def test_a_fault_while_healing_hides_nothing_that_can_be_read(repo: Path, coord_
 def test_only_a_system_that_names_its_boots_defers(repo: Path, coord_for: Open) -> None:
     assert oslock.Processes().knows_boots()
     assert not oslock.Processes(proc=repo / "nothing").knows_boots()
+
+
+def test_a_fault_after_the_note_is_no_refusal(repo: Path, coord_for: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    coord = coord_for("backend")
+
+    def failing(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EIO, "the disk failed")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(os, "rename", failing)
+        sent = mail.send(coord, ("frontend",), Prose("it stands"))
+    assert "cannot write" in str(coord.left)
+    coord.settle()
+    frontend = coord_for("frontend")
+    assert [item.message.id for item in mail.list_(frontend).items] == [sent.message.id]
+    assert git(repo, "log", "--format=%s", "coord/ledger").count("it stands") == 1

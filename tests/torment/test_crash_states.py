@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ from powercut import Cut, Run, State
 
 from coord.model import keys
 from coord.model.errors import CoordError
-from coord.service import adopt, verify
+from coord.service import adopt, mail, verify
+from coord.service.command import Prose
 from coord.service.coord import Coord
 
 MIXED = tiers.rounds(3, 12)
@@ -86,6 +88,7 @@ class Recorded:
             adopt.adopt_waiting(coord)
             coord.committer.settle()
             self._taken_in_once(Found.at(coord))
+            _serves(coord)
 
     def _must_match(self, found: Found, least: int, most: int, *, committed: bool = True) -> None:
         """The sure events have happened, and perhaps the one in flight, each wholly and no other."""
@@ -98,13 +101,24 @@ class Recorded:
         raise AssertionError(f"{least} to {most} events must be there: {wanted.unlike(found)}")
 
     def _taken_in_once(self, found: Found) -> None:
-        """What hands wrote is mail now, once in each mailbox."""
+        """What hands wrote is mail now, once in each mailbox, and once in the ledger."""
+        times = Counter(found.events)
         for event in (one.event for one in self.account.noted if one.event.kind in ("mail.adopted", "mail.dead")):
+            assert times[event.id] == 1, f"{event.subject}: {times[event.id]} times in the ledger"
             meant = {
                 change.key for change in event.changes if change.data is not None and keys.id_in(change.key) == event.id
             }
             there = [key.replace("/read/", "/") for key in found.files if keys.id_in(key) == event.id]
             assert sorted(there) == sorted(meant), f"{event.subject}: at {there}"
+
+
+def _serves(coord: Coord) -> None:
+    """What happens from now on comes to the ledger."""
+    sent = mail.send(coord, ("backend",), Prose("after the cut"))
+    coord.committer.settle()
+    found = Found.at(coord)
+    assert found.events[-1] == sent.message.id, "what is sent from now on does not come to the ledger"
+    assert keys.message("backend", sent.message) in found.tree
 
 
 @contextmanager
