@@ -26,6 +26,7 @@ from coord.model.errors import LeaseHeld, NotFound, StaleToken, TimedOut, WouldD
 from coord.model.leases import Ask
 from coord.service import leasebook, locks
 from coord.service.coord import DAEMON_BELL, Coord
+from coord.service.leasebook import Book
 
 # What each scope stands for, in a repository with these files, and one that is still to come.
 FILES = ("src/a.py", "src/b.js", "src/sub/c.py", "src/sub/d.js", "web/e.js", "web/f.css")
@@ -62,6 +63,7 @@ class Plan:
     patient: float = 0.9
 
 
+Books = Callable[[Coord], AbstractContextManager[Book]]
 Tickets = Callable[[Coord], AbstractContextManager[Callable[[Ask], None]]]
 
 
@@ -96,6 +98,7 @@ class Historian:
         self.known: list[tuple[str, int]] = []
         self.entered: list[tuple[float, float, str]] = []
         self.left: list[tuple[float, float]] = []
+        self.opening = 0.0
 
     def go_on(self) -> None:
         """Do one thing."""
@@ -183,16 +186,20 @@ class Historian:
             gone = book.expire(scope, token)
         self._note("expire", scope, began, "expired" if gone else "kept", token=token)
 
+    def opened(self, coord: Coord, real: Books) -> AbstractContextManager[Book]:
+        """Open the book and write down from when on."""
+        self.opening = milliseconds()
+        return real(coord)
+
     @contextmanager
     def ticket(self, coord: Coord, real: Tickets) -> Iterator[Callable[[Ask], None]]:
         """Hold a place in the queue and write down when it was entered and left."""
         began = 0.0
 
         def entering(ask: Ask) -> None:
-            asked = milliseconds()
             enter(ask)
             if not self.entered:
-                self.entered.append((asked, milliseconds(), ask.ticket))
+                self.entered.append((self.opening, milliseconds(), ask.ticket))
 
         try:
             with real(coord) as enter:
@@ -233,6 +240,7 @@ def history(coord: Coord, plan: Plan, chance: random.Random, out: TextIO, ahead:
     """Ask for leases at random."""
     historian = Historian(coord, chance, out, ahead)
     put(leasebook, "ticket", lambda real: lambda coord: historian.ticket(coord, real))
+    put(leasebook, "opened", lambda real: lambda coord: historian.opened(coord, real))
     for _ in range(plan.ops):
         historian.go_on()
 

@@ -11,7 +11,7 @@ from the product. All times are milliseconds of one monotonic clock.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["acquire", "renew", "release", "expire", "enter", "leave"]
 # What rounding to milliseconds and reading two clocks one after the other may put between model and product.
@@ -57,6 +57,14 @@ class Lease:
     until: float
 
 
+class Place(NamedTuple):
+    """A place in the queue."""
+
+    ticket: str
+    holder: str
+    scope: str
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """The book: leases also past their time until somebody takes them away, and who waits, in order."""
@@ -64,7 +72,7 @@ class State:
     now: float = float("-inf")
     last: int = 0
     leases: frozenset[Lease] = frozenset()
-    queue: tuple[tuple[str, str, str], ...] = ()  # ticket, holder, scope
+    queue: tuple[Place, ...] = ()
 
 
 class Impossible(Exception):
@@ -76,14 +84,16 @@ class Model:
     """Leases on scopes, each of which stands for a set of paths."""
 
     paths: Mapping[str, frozenset[str]]
+    leaving: dict[str, float] = field(default_factory=dict)
     _now: float = field(default=0.0, init=False)
     _end: float = field(default=0.0, init=False)
 
     def step(self, state: State, op: Op) -> State:
         """Return the state after OP; raises Impossible where its answer is wrong in STATE."""
-        # Who leaves the queue does so without the guard: somebody inside who reads the queue then has
-        # read the clock before, and still decides for that moment.
-        self._now = state.now if op.kind == "leave" else max(state.now, op.invoked)
+        # When somebody enters or leaves the queue says nothing of the moment that others, or it, decided
+        # for: who is inside the guard reads the clock first, may then be kept from going on, reads the
+        # queue, and enters it in the end; and to leave it takes no guard.
+        self._now = state.now if op.kind in ("enter", "leave") else max(state.now, op.invoked)
         self._end = op.returned + SLACK
         judge: Callable[[State, Op], State] | None = getattr(self, f"_{op.kind}_{op.answer}", None)
         _must(judge, "no such answer")
@@ -99,7 +109,7 @@ class Model:
         for lease in gone:
             self._over(lease)
         if not self._covered(state, op):
-            _must(not self._before(state, op), "somebody waits for it")
+            _must(not self._firm(self._before(state, op), op), "somebody waits for it")
         if own is not None and op.got == own.token:
             self._alive(own)
             self._lasts(op, own.until)
@@ -113,21 +123,19 @@ class Model:
         return replace(state, last=max(state.last, op.got), leases=kept | {new})
 
     def _acquire_refused(self, state: State, op: Op) -> State:
-        waiting = {holder for _, holder, _ in self._before(state, op)}
-        self._named(
-            state,
-            op,
-            [set()] if self._held_well(state, op) else [waiting, set()] if self._covered(state, op) else [waiting],
-        )
+        before = self._before(state, op)
+        # Who holds all of it already waits for no waiter; whether it still does may be in doubt.
+        firm = [] if self._covered(state, op) else self._firm(before, op)
+        self._named(state, op, firm, [] if self._held_well(state, op) else before)
         return state
 
     def _enter_done(self, state: State, op: Op) -> State:
         running = [lease for lease in self._rivals(state, op) if self._now < lease.until + SLACK]
         _must(running or self._before(state, op), "nothing stands in the way")
-        return replace(state, queue=(*state.queue, (op.ticket, op.holder, op.scope)))
+        return replace(state, queue=(*state.queue, Place(op.ticket, op.holder, op.scope)))
 
     def _leave_done(self, state: State, op: Op) -> State:
-        return replace(state, queue=tuple(one for one in state.queue if one[0] != op.ticket))
+        return replace(state, queue=tuple(one for one in state.queue if one.ticket != op.ticket))
 
     # ---- keeping and giving back ----
 
@@ -136,7 +144,7 @@ class Model:
         _must(own is not None and op.got == op.token == own.token, "not the lease it was")
         assert own is not None
         if self._now >= own.until + SLACK:
-            _must(not self._waiting(state, op), "past its time, and somebody waits for it")
+            _must(not self._firm(self._waiting(state, op), op), "past its time, and somebody waits for it")
         self._lasts(op, own.until)
         return replace(state, leases=state.leases - {own} | {replace(own, until=op.until)})
 
@@ -145,7 +153,8 @@ class Model:
         _must(own is not None and own.token == op.token, "there is no such lease")
         assert own is not None
         self._over(own)
-        self._named(state, op, [{holder for _, holder, _ in self._waiting(state, op)}])
+        waiting = self._waiting(state, op)
+        self._named(state, op, self._firm(waiting, op), waiting)
         return state
 
     def _release_released(self, state: State, op: Op) -> State:
@@ -193,12 +202,16 @@ class Model:
     def _rivals(self, state: State, op: Op) -> frozenset[Lease]:
         return frozenset(one for one in state.leases if one.holder != op.holder and self._meet(one.scope, op.scope))
 
-    def _waiting(self, state: State, op: Op) -> list[tuple[str, str, str]]:
-        return [one for one in state.queue if one[1] != op.holder and self._meet(one[2], op.scope)]
+    def _waiting(self, state: State, op: Op) -> list[Place]:
+        return [one for one in state.queue if one.holder != op.holder and self._meet(one.scope, op.scope)]
 
-    def _before(self, state: State, op: Op) -> list[tuple[str, str, str]]:
-        place = next((at for at, one in enumerate(state.queue) if one[0] == op.ticket), len(state.queue))
+    def _before(self, state: State, op: Op) -> list[Place]:
+        place = next((at for at, one in enumerate(state.queue) if one.ticket == op.ticket), len(state.queue))
         return self._waiting(replace(state, queue=state.queue[:place]), op)
+
+    def _firm(self, waiting: Sequence[Place], op: Op) -> list[Place]:
+        """Leave out who leaves before OP is over: places are read one by one, and leaving takes no guard."""
+        return [one for one in waiting if self.leaving.get(one.ticket, float("inf")) > op.returned]
 
     def _covering(self, state: State, op: Op) -> Iterator[Lease]:
         return (
@@ -233,8 +246,8 @@ class Model:
             _must(given >= self._now - SLACK, "lasts too short")
             self._not_before(given - SLACK)
 
-    def _named(self, state: State, op: Op, waiting: Sequence[set[str]]) -> None:
-        """Check who is said to stand in the way: the leases that run, and one of the sets of names that WAITING may be."""
+    def _named(self, state: State, op: Op, firm: Sequence[Place], all_: Sequence[Place]) -> None:
+        """Check who is said to stand in the way: the leases that run, those who wait, and perhaps who leaves just now."""
         rivals = self._rivals(state, op)
         _must(op.tokens <= {one.token for one in rivals}, "names a lease that is not there")
         for one in rivals:
@@ -244,7 +257,8 @@ class Model:
                 self._over(one)
         holders = {one.holder for one in rivals if one.token in op.tokens}
         _must(bool(op.names), "names nobody")
-        _must(any(op.names == holders | names for names in waiting), "names others than stand in the way")
+        _must(op.names >= holders | {one.holder for one in firm}, "leaves out somebody who stands in the way")
+        _must(op.names <= holders | {one.holder for one in all_}, "names somebody who does not stand in the way")
 
 
 def _must(holds: object, why: str) -> None:
@@ -265,6 +279,7 @@ class Verdict:
 def check(ops: Sequence[Op], model: Model) -> Verdict:
     """Search for an order of OPS, which may come in any."""
     ops = sorted(ops, key=lambda op: op.invoked)
+    model = replace(model, leaving={op.ticket: op.invoked for op in ops if op.kind == "leave"})
     seen: dict[tuple[object, ...], float] = {}
     start = State()
     path: list[int] = []
