@@ -25,7 +25,7 @@ from coord.git.repo import Git
 from coord.model import codec, keys
 from coord.model.errors import BadRecord, Unavailable
 
-FORMAT = 1
+FORMAT = 2  # 2: the highest token of a grant of several leases
 _PATIENCE = 30.0  # seconds; making the index of 100,000 events again takes less
 _TOKEN = re.compile(r"[0-9]{1,15}", re.ASCII)
 _NO_MESSAGES = (f"{keys.MERGES}/", f"{keys.DEAD}/")
@@ -261,8 +261,9 @@ def _event(seq: int, entry: Entry) -> tuple[object, ...]:
     token = entry.facts.get("Token", "")
     moments = {"at": _milliseconds(entry.at), "committed_at": _milliseconds(entry.committed_at)}
     written = {name: getattr(entry, name) for name in Entry.__slots__} | moments | {"facts": dict(entry.facts)}
-    number = int(token) if _TOKEN.fullmatch(token) else None
-    return seq, _plain(entry.agent), _plain(entry.kind), moments["at"], number, json.dumps(written)
+    numbers = [int(one) for one in token.split(" ") if _TOKEN.fullmatch(one)]
+    highest = max(numbers, default=None)
+    return seq, _plain(entry.agent), _plain(entry.kind), moments["at"], highest, json.dumps(written)
 
 
 def _read(text: str) -> Entry:

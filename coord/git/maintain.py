@@ -19,7 +19,7 @@ PACKS = 20  # git gc --auto runs at more than 50, and a repack takes a while
 CROWDED = 45
 LOOSE_IN_ONE_OF_256 = 20  # git gc --auto runs at 6,700 loose objects, 27 in a folder
 # No --write-midx: beside a gc it may name packs that the gc has just taken away, and `git fsck` fails.
-COMMAND = ("repack", "-d", "--quiet", "--geometric=2")
+COMMAND = ("repack", "-d", "-n", "--quiet", "--geometric=2")
 KEPT_BY = b"fast-import"
 _LIMIT = 600.0
 _LONGEST_BRAKE = 2.0

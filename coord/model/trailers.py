@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from coord.model import keys
 from coord.model.errors import Usage
 from coord.model.records import Event
-from coord.model.untrusted import clean_line
+from coord.model.untrusted import UNSAFE, clean_line
 
 SUBJECT_LIMIT = 72
 _OWN = ("Event", "Id", "Agent", "Cause")
 _NAME = re.compile(r"[A-Z][A-Za-z0-9-]*")
 _LINE = re.compile(r"Coord-([A-Z][A-Za-z0-9-]*):(?: (.*))?")
-_ESCAPED = re.compile("^ | $|[\\\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
-_ESCAPE = re.compile(r"\\(?:([\\nrt])|x([0-9a-f]{2})|u([0-9a-f]{4}))")
+_ESCAPED = re.compile(f"^ | $|[\\\\\x00-\x1f]|{UNSAFE.pattern}")
+_ESCAPE = re.compile(r"\\(?:([\\nrt])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LONG = {"\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
+_LAST = 0x10FFFF
 _BY_COORD = ("coord", "owner", "git")
 
 
@@ -94,8 +95,17 @@ def _escaped(value: str) -> str:
 def _escape(found: re.Match[str]) -> str:
     character = found.group()
     code = ord(character)
-    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+    long = f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 0x100 else long)
 
 
 def _unescaped(value: str) -> str:
-    return _ESCAPE.sub(lambda found: _LONG[found[1]] if found[1] else chr(int(found[2] or found[3], 16)), value)
+    return _ESCAPE.sub(_character, value)
+
+
+def _character(found: re.Match[str]) -> str:
+    code = found[2] or found[3] or found[4]
+    if code is None:
+        return _LONG[found[1]]
+    number = int(code, 16)
+    return chr(number) if number <= _LAST else found[0]

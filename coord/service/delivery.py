@@ -133,6 +133,6 @@ def keyed_id(coord: Coord, sender: str, key: str) -> tuple[str, str]:
     The key lives in the id's random part, so that whatever holds a record of the message
     (mailbox, ledger, journal) also remembers that it was sent.
     """
-    entropy = hashlib.sha256(f"{sender}\0{key}".encode()).digest()[:10]
+    entropy = hashlib.sha256(f"{sender}\0{key}".encode("utf-8", "surrogatepass")).digest()[:10]
     identifier = ids.ulid(coord.now(), entropy)
     return identifier, identifier[10:]

@@ -107,12 +107,24 @@ def test_every_event_survives(event: Event) -> None:
     assert len(written.splitlines()) == written.count("\n")
 
 
-@pytest.mark.parametrize("value", ["", " ", "  a  ", "a\u3000", "\xa0", "\\x20", "\\", "a\t", "\udc80"])
+@pytest.mark.parametrize(
+    "value", ["", " ", "  a  ", "a\u3000", "\xa0", "\\x20", "\\", "a\t", "\udc80", "\U0010ffff", "\\U00110000"]
+)
 def test_a_fact_survives_to_its_last_blank(value: str) -> None:
     event = Event(id=ID, kind="a.b", agent="a", subject="x", at=AT, facts={"Why": value})
     parsed = trailers.parse(trailers.message(event))
     assert parsed is not None
     assert parsed.facts == {"Why": value}
+
+
+@pytest.mark.parametrize("hidden", ["o\u200bwner", "a\xadb", "\ufff9x\ufffb", "hi\U000e0041\U000e0042", "\u2060"])
+def test_nothing_hides_in_a_trailer(hidden: str) -> None:
+    event = Event(id=ID, kind="a.b", agent="a", subject="x", at=AT, cause=(hidden,), facts={"Why": hidden})
+    written = trailers.message(event)
+    assert written.isascii()
+    parsed = trailers.parse(written)
+    assert parsed is not None
+    assert (parsed.cause, parsed.facts) == ((hidden,), {"Why": hidden})
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)

@@ -196,6 +196,14 @@ def test_tokens_rise_across_release_and_without_private_state(repo: Path, coord_
     assert tokens == sorted(set(tokens))
 
 
+def test_the_ledger_tells_the_last_token_of_a_grant_of_several(repo: Path, coord_for: Open) -> None:
+    with coord_for("backend") as coord:
+        assert [lock.token for lock in taken(coord, "docs", "web_app", "README.md")] == [1, 2, 3]
+        locks.release(coord)
+    shutil.rmtree(repo / ".git/coord")
+    assert [lock.token for lock in taken(coord_for("frontend"), "docs")] == [4]
+
+
 def test_a_grant_that_its_dead_maker_had_noted_is_finished_even_after_it_was_committed(
     repo: Path, coord_for: Open
 ) -> None:

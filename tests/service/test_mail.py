@@ -119,6 +119,12 @@ def test_the_same_key_sends_once_even_when_read_and_from_many_processes(repo: Pa
     assert not mail.send(coord_for("security"), ("frontend",), Prose("other"), key="k1").duplicate
 
 
+def test_a_key_may_hold_half_a_character(coord_for: Open) -> None:
+    coord = coord_for("backend")
+    first, again = (mail.send(coord, ("frontend",), Prose("hello"), key="\udc80") for _ in range(2))
+    assert (again.duplicate, again.message.id) == (True, first.message.id)
+
+
 def test_a_thread_and_its_replies(coord_for: Open) -> None:
     first = mail.send(coord_for("backend"), ("frontend",), Prose("question?"), subject="Q").message
     answer = mail.reply(coord_for("frontend"), first.id[-6:], Prose("answer!"))
