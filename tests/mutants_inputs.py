@@ -1,19 +1,40 @@
 """Faults to plant in the product, by name, so that a checker is seen to find them."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from coord import index
 from coord.config import checks, flow
+from coord.daemon.rules import sweep
 from coord.faces import jsontext, wire
-from coord.model import codec, eventline, frontmatter, ids, keys, scope, shapes, times, trailers, untrusted
+from coord.model import (
+    codec,
+    eventline,
+    frontmatter,
+    ids,
+    keys,
+    leases,
+    mailboxes,
+    scope,
+    shapes,
+    times,
+    trailers,
+    untrusted,
+)
+from coord.model.errors import Corrupt
 from coord.model.records import Change, Lock
-from coord.stores import framing
+from coord.service import adopt, checkpoints, decisions, mail
+from coord.service.committer import Committer
+from coord.service.leasebook import Book
+from coord.stores import files, folders, framing
 
 
 @dataclass(frozen=True)
@@ -96,4 +117,79 @@ PARSERS: tuple[Mutant, ...] = (
     Mutant("a number has no end", "wire", wire, "_READERS", lambda old: {**old, "integer": int}),
     Mutant("escapes reach the terminal", "json", jsontext, "UNSAFE", _pattern("(?!)")),
     Mutant("text is shown as it is", "clean", untrusted, "_bare", _same),
+)
+
+
+def _consumed_by_reading(old: Callable[..., None]) -> Callable[..., None]:
+    return lambda coord, name, item, kind: None if kind == "mail.read" else old(coord, name, item, kind)
+
+
+def _to_himself(old: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda addresses, **rest: old(addresses, **{**rest, "sender": ""})
+
+
+def _shortened(old: Callable[..., Lock]) -> Callable[..., Lock]:
+    return lambda *given, ttl, now, **rest: replace(old(*given, ttl=ttl, now=now, **rest), expires_at=now + ttl)
+
+
+def _to_its_folder(old: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda coord, draft, mailbox, *rest: replace(old(coord, draft, mailbox, *rest), to=(mailbox,))
+
+
+def _twice(old: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *given: [(key, replace(one, superseded_by="")) for key, one in old(*given)]
+
+
+def _met(one: Any, other: Any) -> bool:
+    return bool(one.holder != other.holder and one.mode == other.mode == "exclusive")
+
+
+# WHERE says which acts the plays that must find the fault are full of.
+SERVICE: tuple[Mutant, ...] = (
+    Mutant("reading leaves mail unread", "send read", mail, "_move", _consumed_by_reading),
+    Mutant("`all` reaches its sender", "send", mailboxes, "reach", _to_himself),
+    Mutant("a key is forgotten", "keyed", mail, "_keyed", lambda _: lambda *_given: None),
+    Mutant("what a hand addressed stays in its folder", "drop list", adopt, "_completed", _to_its_folder),
+    Mutant("who shares does not mind who holds", "acquire", leases, "_conflict", lambda _: _met),
+    Mutant("renewing shortens", "acquire renew", leases, "renew", _shortened),
+    Mutant("tokens begin again", "acquire release forget", index.Index, "max_token", lambda _: lambda _self: 0),
+    Mutant("tokens of several are not read", "acquire release forget", index, "_TOKEN", _pattern("(?!)")),
+    Mutant("only equal scopes meet", "acquire", leases, "overlap", lambda _: lambda one, other, _form: one == other),
+    Mutant("noted work is not finished", "killed", Committer, "_finish", lambda _: lambda _self, _unfinished: []),
+    Mutant("commits are not looked for", "send killed", Committer, "_held", lambda _: lambda *_given: set()),
+    Mutant("checkpoints pile up", "save", checkpoints, "_keys", lambda old: lambda *given: old(*given)[1:]),
+    Mutant("a decision is superseded twice", "decide", decisions, "rulings", _twice),
+    Mutant(
+        "the owner is not told", "send wait watch", sweep, "level_of", lambda old: lambda *given: min(old(*given), 1)
+    ),
+    Mutant("read mail stays for ever", "send read wait watch", sweep, "_retire", lambda _: lambda _view: []),
+    Mutant("leases expire unheard", "acquire wait watch", Book, "_tell", lambda _: lambda *_given: ()),
+)
+
+
+def _following(flags: int) -> int:
+    return flags & ~os.O_NOFOLLOW
+
+
+def _looked_at_first(_enter: object) -> Callable[..., int]:
+    def enter(home: Path, parts: Sequence[str], made: list[Sequence[str]] | None = None) -> int:
+        path = home.joinpath(*parts)
+        if path.is_symlink():
+            raise Corrupt(f"{path} is a link")
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    return enter
+
+
+LINKS: tuple[Mutant, ...] = (
+    Mutant("links to folders are followed", "links", folders, "_FOLDER", _following),
+    Mutant("links to files are followed", "links", folders, "_READ", _following),
+    Mutant("a folder is looked at and then opened", "race", folders, "enter", _looked_at_first),
+)
+
+HOSTILE: tuple[Mutant, ...] = (
+    Mutant("texts are shown as they are", "bodies", untrusted, "_bare", _same),
+    Mutant("trailers are not escaped", "bodies", trailers, "_escaped", _same),
+    Mutant("JSON is written as it is", "bodies", jsontext, "UNSAFE", _pattern("(?!)")),
+    Mutant("keys may climb", "paths", files, "parts_of", lambda _: lambda key: key.split("/")),
 )

@@ -12,22 +12,19 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+import lines
 import mangled
 
 from coord.config import checks, flow, reading, writing
 from coord.config.schema import Agent, Config
-from coord.faces import jsontext, wire
-from coord.model import codec, eventline, ids, keys, mailboxes, scope, times, trailers
-from coord.model.errors import BadRecord, ConfigError, Corrupt, Refused, UnknownAgent, Usage
-from coord.model.eventline import Noted
-from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message, Process, Record
+from coord.faces import jsontext
+from coord.model import codec, ids, keys, mailboxes, scope, times, trailers
+from coord.model.errors import BadRecord, ConfigError, UnknownAgent, Usage
+from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message, Record
 from coord.model.scope import Form
-from coord.model.untrusted import UNSAFE, clean_line, clean_text
-from coord.service import commands
-from coord.stores import framing
+from coord.model.untrusted import UNSAFE
 from coord.stores.base import parts_of
 
-PROCESS = Process(pid=4711, started_at="1702.71", boot="591187be")
 AGENTS = ("backend", "frontend", "pm-architect")
 CONFIG = Config(agents=tuple(Agent(name=name) for name in AGENTS))
 GROUPS = {"web": ("backend", "frontend")}
@@ -258,152 +255,6 @@ def _made_id(rng: Random) -> str:
     return mangled.mangled(rng, mangled.ulid(rng).encode()).decode(errors="replace")
 
 
-# ---- the ledger and the journal ----
-
-
-def _check_trailers(text: str) -> None:
-    parsed = trailers.parse(text)
-    if parsed is None:
-        return
-    assert not UNSAFE.search(parsed.subject)
-    try:
-        again = trailers.parse(trailers.message(_event_of(parsed)))
-    except Usage:
-        return  # a name of a fact that only a hand would write
-    assert again is not None
-    assert (again.kind, again.id, again.agent, again.cause) == (parsed.kind, parsed.id, parsed.agent, parsed.cause)
-    assert again.facts == parsed.facts
-
-
-def _event_of(parsed: trailers.Parsed) -> Any:
-    return replace(
-        _EVENT,
-        kind=parsed.kind,
-        id=parsed.id,
-        agent=parsed.agent,
-        subject=parsed.subject,
-        cause=parsed.cause,
-        facts=parsed.facts,
-    )
-
-
-_EVENT = mangled.event(Random(1))
-
-
-def _check_event(seed: Any) -> None:
-    if isinstance(seed, str):
-        assert trailers.parse(seed) is None or "Coord-Event:" in seed
-        return
-    written = trailers.message(seed)
-    parsed = trailers.parse(written)
-    assert parsed is not None
-    assert (parsed.kind, parsed.id, parsed.agent, parsed.cause) == (seed.kind, seed.id, seed.agent, seed.cause)
-    assert parsed.facts == seed.facts
-    assert len(written.splitlines()) == written.count("\n") == 5 + len(seed.cause) + len(seed.facts)
-    first = written.partition("\n")[0]
-    assert len(first) <= trailers.SUBJECT_LIMIT
-    assert clean_line(first) == first
-
-
-def _made_line(rng: Random) -> tuple[str, Noted | None]:
-    event = mangled.event(rng)
-    whole = eventline.encode(event, PROCESS)
-    line = mangled.mangled(rng, whole.encode()).decode(errors="replace")
-    return line, Noted(event, PROCESS) if line == whole else None
-
-
-def _check_line(given: tuple[str, Noted | None] | str) -> None:
-    line, original = (given, None) if isinstance(given, str) else given
-    try:
-        noted = eventline.decode(line)
-    except Corrupt as fault:
-        assert original is None, fault
-        return
-    assert original in (None, noted)
-    written = eventline.encode(noted.event, noted.process)
-    assert written.isascii()
-    assert written.splitlines() == [written]
-    assert eventline.decode(written).event.changes == noted.event.changes
-    for change in noted.event.changes:
-        try:
-            parts_of(change.key)
-        except Refused:
-            continue
-        _stays_below_folders(change.key)
-
-
-def _stays_below_folders(key: str) -> None:
-    assert key.split("/", 1)[0] in keys.FOLDERS
-    assert os.path.normpath(f"/home/{key}") == f"/home/{key}"
-
-
-def _made_frames(rng: Random) -> tuple[list[str], bytes]:
-    written = [eventline.encode(mangled.event(rng), PROCESS) for _ in range(rng.randrange(4))]
-    whole = b"".join(map(framing.frame, written))
-    data = mangled.mangled(rng, whole)
-    return written, data
-
-
-def _check_frames(given: tuple[list[str], bytes] | bytes) -> None:
-    written, data = ([], given) if isinstance(given, bytes) else given
-    found = framing.unframe(data, final=True)
-    texts = [text for _, text in found.texts]
-    assert found.end == len(data)
-    if data == b"".join(map(framing.frame, written)):
-        assert texts == written
-        assert not found.damaged
-    elif written:
-        assert set(texts) <= set(written)
-    early = framing.unframe(data, final=False)
-    assert early.texts == found.texts[: len(early.texts)]
-    assert early.end <= len(data)
-
-
-# ---- faces ----
-
-_PARAMS = tuple({param.kind: param for one in commands.every() for param in one.params}.values())
-
-
-def _check_wire(text: str) -> None:
-    for param in _PARAMS:
-        if param.kind == "flag":
-            continue
-        try:
-            value = wire.parse(param, text)
-        except Usage as fault:
-            assert fault.message.startswith(f"--{wire.option(param)}: ")
-        else:
-            assert param.kind not in ("text", "prose") or value == text
-            assert param.kind != "choice" or value in param.choices
-            assert param.kind != "integer" or abs(int(str(value))) < 1 << 62
-
-
-def _made_plain(rng: Random) -> Any:
-    depth = rng.randrange(3)
-    value: Any = mangled.text(rng, halves=True)
-    for _ in range(depth):
-        value = rng.choice(([value, 1, None], {mangled.text(rng): value, "x": 0.5}, (value, True)))
-    return value
-
-
-def _check_json(value: Any) -> None:
-    written = jsontext.dumps(value)
-    assert not UNSAFE.search(written)
-    assert "\n" not in written
-    assert json.loads(written) == json.loads(json.dumps(value))
-    assert json.loads(jsontext.dumps(value, indent=2)) == json.loads(written)
-
-
-def _check_clean(text: str) -> None:
-    line, block = clean_line(text), clean_text(text)
-    assert not UNSAFE.search(line)
-    assert "\n" not in line
-    assert len(line.splitlines()) <= 1
-    assert not UNSAFE.search(block)
-    assert clean_line(line) == line
-    assert len(clean_line(text, 20)) <= 20
-
-
 PARSERS: Mapping[str, Parser] = {
     "record": Parser(_made_record, _check_record, binary=True),
     "draft": Parser(_made_draft, _check_draft, binary=True),
@@ -413,11 +264,11 @@ PARSERS: Mapping[str, Parser] = {
     "scope": Parser(mangled.text, _check_scope),
     "time": Parser(_made_time, _check_time),
     "id": Parser(_made_id, _check_id),
-    "commit": Parser(mangled.commit_message, _check_trailers),
-    "event": Parser(mangled.event, _check_event),
-    "eventline": Parser(_made_line, _check_line),
-    "framing": Parser(_made_frames, _check_frames, binary=True),
-    "wire": Parser(lambda rng: mangled.text(rng, most=4), _check_wire),
-    "json": Parser(_made_plain, _check_json),
-    "clean": Parser(lambda rng: mangled.text(rng, halves=True, most=12), _check_clean),
+    "commit": Parser(mangled.commit_message, lines.check_commit),
+    "event": Parser(mangled.event, lines.check_event),
+    "eventline": Parser(lines.made_line, lines.check_line),
+    "framing": Parser(lines.made_frames, lines.check_frames, binary=True),
+    "wire": Parser(lambda rng: mangled.text(rng, most=4), lines.check_wire),
+    "json": Parser(lines.made_plain, lines.check_json),
+    "clean": Parser(lambda rng: mangled.text(rng, halves=True, most=12), lines.check_clean),
 }
