@@ -1,6 +1,6 @@
-"""A lock file that a killed git left on a reference.
+"""A lock file that a killed git left, on a reference or anything else.
 
-Git takes `<ref>.lock` with O_EXCL and closes it before it is done, so neither an open
+Git takes `<name>.lock` with O_EXCL and closes it before it is done, so neither an open
 file nor an OS lock tells who owns it. The proof used: the file stayed the same while we
 watched, and no git is alive in this repository that was there before it. Programs with
 a git of their own (an editor's) go unnoticed; they hold a reference for microseconds.
@@ -8,7 +8,7 @@ a git of their own (an editor's) go unnoticed; they hold a reference for microse
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import psutil
@@ -19,16 +19,19 @@ from coord.model.errors import CoordError, Unavailable
 _WATCH = 1.0
 # A clock that was set forward makes an owner look younger than its lock.
 _SLACK = 10.0
-# Gits that may live for long and take no lock on a reference; those that `gc` begins for that are its children.
-_WORDS = (
-    "cat-file check-attr check-ignore commit-graph credential-cache--daemon fsck fsmonitor--daemon gc maintenance "
-    "multi-pack-index pack-objects prune prune-packed repack"
+# Gits that may live for long and take no lock at all, and those that take none on a reference (what `gc` begins for
+# that are its children).
+READERS = frozenset(["cat-file", "check-attr", "check-ignore", "credential-cache--daemon", "fsck", "fsmonitor--daemon"])
+_PACKERS = frozenset(
+    ["commit-graph", "gc", "maintenance", "multi-pack-index", "pack-objects", "prune", "prune-packed", "repack"]
 )
-_READERS = frozenset(_WORDS.split())
+_OFF_REFERENCES = READERS | _PACKERS
 
 
-def remove(lock: Path, common: Path, watch: float = _WATCH) -> bool:
-    """Remove LOCK, of the repository COMMON, when its owner is dead; tell whether the reference is free now.
+def remove(lock: Path, common: Path, watch: float = _WATCH, *, harmless: Collection[str] = _OFF_REFERENCES) -> bool:
+    """Remove LOCK, of the repository COMMON, when its owner is dead; tell whether what it locks is free now.
+
+    HARMLESS are the git commands that never take such a lock: by default those that take none on a reference.
 
     The caller is the only one that would remove it (it holds the ledger's guard).
 
@@ -44,7 +47,7 @@ def remove(lock: Path, common: Path, watch: float = _WATCH) -> bool:
         return True
     if now != first:
         raise Unavailable(f"{lock} is in use by other gits", hint="try again")
-    owner = living(common, before=min(first[1] / 1e9 + _SLACK, time.time() - watch))
+    owner = living(common, before=min(first[1] / 1e9 + _SLACK, time.time() - watch), harmless=harmless)
     if owner is not None:
         raise Unavailable(
             f"{lock} may belong to `git {owner[1]}` (process {owner[0]}), which is running",
@@ -62,8 +65,11 @@ def _look(lock: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def living(common: Path, before: float) -> tuple[int, str] | None:
-    """Return a git in the repository COMMON that was there BEFORE (seconds since 1970) and lives, and what it does."""
+def living(common: Path, before: float, *, harmless: Collection[str] = READERS) -> tuple[int, str] | None:
+    """Return a git in the repository COMMON that was there BEFORE (seconds since 1970) and lives, and what it does.
+
+    HARMLESS are commands that are passed over.
+    """
     for process in psutil.process_iter(["pid", "name", "cmdline", "create_time", "status"]):
         found = process.info
         name = found["name"] or ""
@@ -71,7 +77,7 @@ def living(common: Path, before: float) -> tuple[int, str] | None:
             continue
         words = (found["cmdline"] or [])[1:]
         old = (found["create_time"] or 0.0) <= before
-        if old and _verb(words) not in _READERS and not _elsewhere(process, common):
+        if old and _verb(words) not in harmless and not _elsewhere(process, common):
             return found["pid"], " ".join(words)[:60]
     return None
 

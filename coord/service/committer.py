@@ -1,6 +1,7 @@
 """Turn noted events into commits: one elected committer at a time, whoever holds the guard.
 
-A command is acknowledged when its note and its files are durable; the commit follows.
+A command is acknowledged when its note is durable and its files are in place; the commit follows,
+then the files are synced, then the journal may forget the note.
 The committer also finishes what a dead process, or a power cut, left half done: the event
 is noted, so applying its changes again is all that is missing.
 """
@@ -98,7 +99,7 @@ class Committer:
                 self.journal.done(noted.event.id)
             else:
                 living.append(noted)
-        return [replace(noted, done=False) for noted in living]
+        return living
 
     def _publish(self, changes: Sequence[Change]) -> None:
         self.store.apply([change for change in changes if not self._consumed(change)])

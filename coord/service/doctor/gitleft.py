@@ -10,6 +10,7 @@ from coord.git import indexlock, maintain, stale
 from coord.service.coord import Coord
 from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
+from coord.stores.base import LEDGER
 
 _REST = 60.0
 _LONG = 3_600.0
@@ -96,8 +97,9 @@ def _unlock(coord: Coord, found: Sequence[Path], kept: Kept) -> None:
         if path.name == "index.lock" and own.exists() and own.samefile(path):
             with indexlock.hold(path.parent):
                 continue
-        kept.copy(path)
-        stale.remove(path, coord.place.common)
+        with coord.store.exclusive(LEDGER):  # whoever commits removes such locks, too
+            kept.copy(path)
+            stale.remove(path, coord.place.common, harmless=stale.READERS)
 
 
 def _remove(found: Sequence[Path], _kept: Kept) -> None:
