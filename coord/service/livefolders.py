@@ -94,19 +94,28 @@ def restore(coord: Coord, wanted: Callable[[str], bool], *, first: Callable[[], 
 
     FIRST is called when nobody can commit: what it changes in the folders is not taken for hands' work.
     """
-    with coord.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
-        if first is not None:
-            first()
-        busy = touched(coord.journal.read(EVERYTHING))
-        tip = coord.ledger.tip()
-        tree = history.tree(coord.git, tip) if tip else {}
-        chosen = {key: blob for key, blob in tree.items() if wanted(key) and key not in busy and may_live(key)}
-        contents = zip(history.blobs(coord.git, chosen.values()), chosen, strict=True)
-        restored = 0
-        while batch := list(islice(contents, _BATCH)):
-            missing = [Change(key, data) for data, key in batch if not os.path.lexists(coord.home / key)]
-            coord.store.apply(missing)
-            restored += len(missing)
+    # Entered without finishing what the last holder left: it may be what FIRST is about to make possible.
+    with coord.store.exclusive(leasebook.GUARD) as guard:
+        with coord.store.exclusive(LEDGER):
+            busy = touched(coord.journal.read(EVERYTHING))
+            if first is not None:
+                first()
+            restored = _bring_back(coord, lambda key: wanted(key) and key not in busy)
+        if guard.inherited:
+            coord.committer.settle()
+    return restored
+
+
+def _bring_back(coord: Coord, wanted: Callable[[str], bool]) -> int:
+    tip = coord.ledger.tip()
+    tree = history.tree(coord.git, tip) if tip else {}
+    chosen = {key: blob for key, blob in tree.items() if wanted(key) and may_live(key)}
+    contents = zip(history.blobs(coord.git, chosen.values()), chosen, strict=True)
+    restored = 0
+    while batch := list(islice(contents, _BATCH)):
+        missing = [Change(key, data) for data, key in batch if not os.path.lexists(coord.home / key)]
+        coord.store.apply(missing)
+        restored += len(missing)
     return restored
 
 

@@ -28,6 +28,7 @@ from coord.service.coord import Coord
 from coord.service.doctor import command, examination, patient
 from coord.service.doctor.command import Report
 from coord.service.doctor.finding import Finding
+from coord.service.doctor.kept import Kept
 
 
 @pytest.fixture
@@ -131,6 +132,25 @@ def test_a_lost_ledger_without_a_trace_is_begun_anew_from_the_files(farm: Farm) 
     assert report.healthy, report
     assert records(farm) == before
     assert agrees(farm)
+
+
+def test_a_lost_ledger_is_found_by_what_a_damaged_note_still_shows(farm: Farm) -> None:
+    tip = git(farm.home, "rev-parse", "coord/ledger")
+    state = farm.private / "journal/state.json"
+    state.write_bytes(state.read_bytes() + b"}")
+    planted.ledger_missing(farm)
+    examined(farm, fix=True)
+    assert git(farm.home, "merge-base", "coord/ledger", tip) == tip
+
+
+def test_what_is_put_aside_never_goes_through_a_link_that_was(farm: Farm) -> None:
+    kept = Kept(farm.open())
+    planted.inbox_is_a_link(farm)
+    kept.move(farm.home / "inbox")
+    drop(farm.home, "inbox/frontend/x", b"x")
+    kept.move(farm.home / "inbox/frontend")
+    assert not (farm.home.parent / "elsewhere/frontend/x").exists()
+    assert (farm.home / kept.names[1] / "x").read_bytes() == b"x"
 
 
 def test_the_last_commit_of_a_worktree_that_is_gone_is_kept(farm: Farm) -> None:

@@ -23,7 +23,8 @@ from coord.service.doctor import (
 )
 from coord.service.doctor.finding import Check, Finding
 
-CHECKS: tuple[Check, ...] = (
+# What files and ledger say is taken at its word only where both can be seen whole.
+GROUNDWORK: tuple[Check, ...] = (
     ground.old_git,
     ground.network,
     ground.synced,
@@ -38,23 +39,25 @@ CHECKS: tuple[Check, ...] = (
     configured.private_folder,
     configured.hidden,
     configured.tracked,
+    leftovers.temporary,  # before anything is committed, which sweeps them away
     gitleft.locks,
     gitleft.halves,
     gitleft.crashes,
     processes.daemon,
     processes.gates,
+    lost.blocked,
+    lost.missing,
+    livecheck.missing,
+    livecheck.unfilled,
+    lost.rewritten,
     noted.state,
     noted.garbage,
     processes.sections,
     noted.unfinished,
-    leftovers.temporary,
     leftovers.tickets,
     leftovers.bells,
-    lost.blocked,
-    lost.missing,
-    lost.rewritten,
-    livecheck.missing,
-    livecheck.unfilled,
+)
+CONTENT: tuple[Check, ...] = (
     drifted.disagreeing,
     drifted.claimed,
     derived.index,
@@ -62,6 +65,7 @@ CHECKS: tuple[Check, ...] = (
     trees.cut_off,
     trees.links,
 )
+CHECKS = (*GROUNDWORK, *CONTENT)
 
 
 def examine(coord: Coord, checks: tuple[Check, ...] = CHECKS) -> Iterator[Finding]:

@@ -40,20 +40,21 @@ class Kept:
         with durable.faults(f"put a copy of {path} aside"):
             durable.replace(target, path.read_bytes())
 
-    def write(self, path: Path, data: bytes) -> None:
-        """Put DATA, which was read from PATH, aside, durably."""
-        target = self._target(path)
-        with durable.faults(f"put {path} aside"):
-            durable.replace(target, data)
-
     def _target(self, path: Path) -> Path:
         inside = path.relative_to(self._home) if path.is_relative_to(self._home) else path.relative_to("/")
         target = self._folder / inside
         number = 1
-        while os.path.lexists(target):
+        while not self._is_free(target):
             number += 1
             target = self._folder / f"{number}" / inside
         with durable.faults(f"make {target.parent}"):
             durable.make_folder(target.parent)
         self.names.append(str(target.relative_to(self._home) if target.is_relative_to(self._home) else target))
         return target
+
+    def _is_free(self, target: Path) -> bool:
+        """Tell whether nothing is at TARGET, and no link that was put aside leads elsewhere on the way to it."""
+        above = [path for path in target.parents if path.is_relative_to(self._folder)]
+        return not os.path.lexists(target) and not any(
+            path.is_symlink() or (path.exists() and not path.is_dir()) for path in above
+        )

@@ -1,8 +1,10 @@
 """The ledger's branch: gone, set back, or gone another way than the history that was here."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from coord.git import branch, history, ledger, merge
 from coord.model.errors import Corrupt
@@ -13,6 +15,7 @@ from coord.service.doctor.finding import Finding
 from coord.service.doctor.kept import Kept
 from coord.stores.base import LEDGER
 
+_TIP = re.compile(rb'"tip": *"([0-9a-f]{40,64})"')
 _BRANCH = ledger.REF.removeprefix("refs/heads/")
 
 
@@ -77,11 +80,20 @@ def rewritten(coord: Coord) -> Iterator[Finding]:
 
 def _noted(coord: Coord) -> tuple[str, ...]:
     """Return the ledger's tip as the journal noted it last, where git still has that commit."""
-    with suppress(Corrupt):
+    try:
         noted = pending.read(coord).tip
-        if noted is not None and (found := coord.git.tip(noted)):
-            return (found,)
-    return ()
+    except Corrupt:
+        noted = _legible(coord.private / "journal" / pending.STATE)
+    found = coord.git.tip(noted) if noted else None
+    return (found,) if found else ()
+
+
+def _legible(state: Path) -> str:
+    """Return the tip that a damaged note of the journal's state still shows, or ""."""
+    with suppress(OSError):
+        found = _TIP.search(state.read_bytes())
+        return found[1].decode() if found else ""
+    return ""
 
 
 def _last_known(coord: Coord) -> str:

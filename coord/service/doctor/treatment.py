@@ -2,12 +2,12 @@
 
 from coord.service.coord import Coord
 from coord.service.doctor import configured
-from coord.service.doctor.examination import CHECKS, examine, reread
+from coord.service.doctor.examination import CONTENT, GROUNDWORK, examine, reread
 from coord.service.doctor.finding import Check, Finding
 from coord.service.doctor.kept import Kept
 
 GUARD = "doctor"
-# What one mending lays bare the next round finds: folders inside folders, files of a ledger that is back.
+# What one mending lays bare, or makes possible, the next round mends.
 _ROUNDS = 4
 _Case = tuple[str, str]
 
@@ -27,17 +27,17 @@ class Treatment:
         # To enter anywhere makes the private folder: whether it is there is looked at before.
         self._round((configured.private_folder,))
         with self.coord.store.exclusive(GUARD):
-            for _ in range(_ROUNDS):
-                if not self._round():
-                    break
+            for stage in (GROUNDWORK, CONTENT):
+                for _ in range(_ROUNDS):
+                    if not self._round(stage):
+                        break
             self.left = {case(finding): finding for finding in examine(self.coord)}
 
-    def _round(self, checks: tuple[Check, ...] = CHECKS) -> bool:
+    def _round(self, checks: tuple[Check, ...]) -> bool:
         mended = False
         for finding in examine(self.coord, checks):
-            known = case(finding) in self.found
             self.found.setdefault(case(finding), finding)
-            if finding.mend is None or (known and case(finding) in self.failed):
+            if finding.mend is None:
                 continue
             try:
                 finding.mend(self.kept)
