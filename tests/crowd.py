@@ -32,7 +32,6 @@ _LOOK_EVERY = 0.005
 _LOOKS_A_COUNT = 10
 _PATIENCE = 3600.0
 _TO_THE_TEAM = 0.01
-_BIT = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,16 @@ class Errand:
     wide: float = 0.002
     settle: bool = False
     mutant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """So many writers, so many files by each; who writes bit by bit pauses so many seconds between the bits."""
+
+    writers: int
+    each: int
+    seed: int
+    pause: float = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +147,11 @@ def send(repo: Path, errand: Errand) -> Said:
     return Said(tuple(sent), tuple(read))
 
 
-def drop(repo: Path, writers: int, each: int, seed: int) -> list[Dropped]:
-    """Let so many processes at once write so many files each by hand, and return what they wrote."""
+def drop(repo: Path, burst: Burst) -> list[Dropped]:
+    """Let the writers of a burst write their files by hand, all at once, and return what they wrote."""
     folder = repo.parent / "dropped"
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, __file__, "drop", str(repo), str(folder), str(writers), str(each), str(seed)]
+    command = [sys.executable, __file__, "drop", str(repo), str(folder), json.dumps(asdict(burst))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     told = [line for file in sorted(folder.iterdir()) for line in file.read_text().splitlines()]
@@ -248,25 +257,26 @@ def _address(chance: random.Random, errand: Errand, others: list[str]) -> tuple[
     return ("@team",) if many < errand.wide + _TO_THE_TEAM else (chance.choice(others),)
 
 
-def _drop(repo: Path, folder: Path, writers: int, each: int, seed: int) -> int:
-    children = [_forked(partial(_write, repo, folder, writers, each, f"{seed}-{place}")) for place in range(writers)]
+def _drop(repo: Path, folder: Path, burst: Burst) -> int:
+    children = [_forked(partial(_write, repo, folder, burst, place)) for place in range(burst.writers)]
     return max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
 
 
-def _write(repo: Path, folder: Path, writers: int, each: int, mark: str) -> None:
+def _write(repo: Path, folder: Path, burst: Burst, place: int) -> None:
     """Be one of those who write by hand: in place at once, in place bit by bit, or aside and then moved."""
+    mark = f"{burst.seed}-{place}"
     chance = random.Random(mark)
-    everybody = names(writers)
+    everybody = names(burst.writers)
     aside = repo / ".git" / f"{mark}.aside"
     with (folder / mark).open("w") as out:
-        for number in range(each):
+        for number in range(burst.each):
             writer = chance.choice([*everybody, ""])
             box = chance.choices(["all", "auto", chance.choice(everybody)], [1, 4, 95])[0]
             if box == writer:
                 box = "auto"
             text = f"file {mark}-{number}\n{'and so on ' * chance.randint(1, 200)}\nend of {mark}-{number}\n"
             head = f"---\nfrom: {writer}\n---\n" if writer else ""
-            place = (
+            spot = (
                 repo
                 / "inbox"
                 / box
@@ -274,21 +284,21 @@ def _write(repo: Path, folder: Path, writers: int, each: int, mark: str) -> None
             )
             match chance.randrange(3):
                 case 0:
-                    place.write_text(head + text)
+                    spot.write_text(head + text)
                 case 1:
                     aside.write_text(head + text)
-                    aside.rename(place)
+                    aside.rename(spot)
                 case _:
-                    _bit_by_bit(place, head + text)
+                    _bit_by_bit(spot, head + text, burst.pause)
             out.write(json.dumps((box, writer, text)) + "\n")
 
 
-def _bit_by_bit(place: Path, text: str) -> None:
+def _bit_by_bit(place: Path, text: str, pause: float) -> None:
     with place.open("w") as file:
         for part in (text[: len(text) // 2], text[len(text) // 2 :]):
             file.write(part)
             file.flush()
-            time.sleep(_BIT)
+            time.sleep(pause)
 
 
 def _watch(repo: Path, mutant: str) -> None:
@@ -301,7 +311,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["send", repo, folder, errand]:
             sys.exit(_send(Path(repo), Path(folder), Errand(**json.loads(errand))))
-        case ["drop", repo, folder, writers, each, seed]:
-            sys.exit(_drop(Path(repo), Path(folder), int(writers), int(each), int(seed)))
+        case ["drop", repo, folder, burst]:
+            sys.exit(_drop(Path(repo), Path(folder), Burst(**json.loads(burst))))
         case ["watch", repo, mutant]:
             _watch(Path(repo), mutant)

@@ -12,7 +12,7 @@ import pytest
 
 from coord.daemon import settled
 from coord.daemon.observe import Observer
-from coord.daemon.plan import View
+from coord.daemon.plan import Settled, View
 from coord.daemon.rules import sweep
 from coord.git import ledger, maintain
 from coord.model.eventline import Noted
@@ -25,7 +25,7 @@ from coord.stores.journal import Journal, Pending
 
 _NOW_AND_THEN = 23
 _NAP = 3.0
-_HOARD = 1 << 20
+_HOARD, _LARGE_HOARD = 1 << 20, 8 << 20  # a burst brings few looks
 
 
 def _every(count: int) -> Callable[[], bool]:
@@ -173,7 +173,7 @@ def _memory_kept() -> None:
     view, kept = Observer.view, list[bytes]()
 
     def hoarding(self: Observer, *, full: bool) -> View:
-        kept.append(os.urandom(_HOARD))
+        kept.append(os.urandom(_LARGE_HOARD))
         return view(self, full=full)
 
     Observer.view = hoarding  # type: ignore[method-assign]
@@ -203,9 +203,9 @@ def _left_file(coord: Coord) -> None:
     (coord.private / f"left-{os.urandom(8).hex()}").touch()
 
 
-def _unsettled(patch: pytest.MonkeyPatch, what: str) -> None:
+def _unsettled(patch: pytest.MonkeyPatch, without: Callable[[Settled], Settled]) -> None:
     look = settled.look
-    patch.setattr(settled, "look", lambda coord: replace(look(coord), **{what: ()}))
+    patch.setattr(settled, "look", lambda coord: without(look(coord)))
 
 
 def _unnoted(patch: pytest.MonkeyPatch) -> None:
@@ -234,9 +234,9 @@ LEAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "memory": lambda patch: _at_each_look(patch, lambda _: os.urandom(_HOARD)),
     "private": lambda patch: _at_each_look(patch, _left_file),
     "mail": lambda patch: patch.setattr(sweep, "_retire", lambda _: []),
-    "dead": lambda patch: _unsettled(patch, "dead"),
-    "decisions": lambda patch: _unsettled(patch, "decisions"),
-    "logs": lambda patch: _unsettled(patch, "logs"),
+    "dead": lambda patch: _unsettled(patch, lambda found: replace(found, dead=())),
+    "decisions": lambda patch: _unsettled(patch, lambda found: replace(found, decisions=())),
+    "logs": lambda patch: _unsettled(patch, lambda found: replace(found, logs=())),
 }
 DAYS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {"told again": _told_again, "event not noted": _unnoted}
 

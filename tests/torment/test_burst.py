@@ -7,7 +7,7 @@ import crowd
 import psutil
 import pytest
 import tiers
-from crowd import Dropped
+from crowd import Burst, Dropped
 from support import eventually, git
 
 from coord.model import keys
@@ -26,7 +26,7 @@ def test_a_burst_is_adopted_whole_and_once(repo: Path) -> None:
     sizes: list[int] = []
     with crowd.watched(repo) as daemon:
         for wave in range(waves):
-            dropped = crowd.drop(repo, WRITERS, each, seed + wave)
+            dropped = crowd.drop(repo, Burst(writers=WRITERS, each=each, seed=seed + wave))
             assert len(dropped) == WRITERS * each
             settled(repo)
             assert_adopted(repo, dropped)
@@ -50,7 +50,7 @@ def test_a_burst_is_adopted_whole_and_once(repo: Path) -> None:
 def test_what_is_lost_torn_or_twice_is_found(repo: Path, mutant: str, words: str) -> None:
     crowd.populate(repo, WRITERS)
     with crowd.watched(repo, mutant):
-        dropped = crowd.drop(repo, WRITERS, 10, 7)
+        dropped = crowd.drop(repo, Burst(writers=WRITERS, each=10, seed=7, pause=0.3 if mutant == "taken half" else 0))
         with pytest.raises(AssertionError, match=words):
             settled(repo, within=4)
             assert_adopted(repo, dropped)
@@ -64,7 +64,7 @@ def test_a_daemon_that_grows_is_found(repo: Path) -> None:
 
 def grown_by_waves(repo: Path, daemon: "psutil.Process", seed: int) -> int:
     """Drop a few files, have them read and retired, and return the daemon's size."""
-    crowd.drop(repo, WRITERS, 2, seed)
+    crowd.drop(repo, Burst(writers=WRITERS, each=2, seed=seed))
     settled(repo)
     emptied(repo)
     return int(daemon.memory_info().rss)
