@@ -2,7 +2,6 @@
 
 import gc
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,27 +34,12 @@ def codes(report: Report, *states: str) -> set[str]:
     return {found.code for found in report.findings if not states or found.state in states}
 
 
-def everything(home: Path) -> dict[str, tuple[str, bytes]]:
-    """All there is below a folder: kinds, rights and contents."""
-    found = {}
-    for top, folders, names in os.walk(home.parent):
-        for name in (*folders, *names):
-            path = Path(top) / name
-            status = path.lstat()
-            kind = stat.filemode(status.st_mode)
-            content = (
-                os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
-            )
-            found[str(path)] = (kind, content)
-    return found
-
-
 def test_a_healthy_repository_is_green_and_stays_as_it_is(farm: Farm) -> None:
-    before = everything(farm.home)
+    before = balance.everything(farm.home)
     report = examined(farm)
     assert report.findings == ()
     assert (report.healthy, report.exit_status) == (True, 0)
-    assert everything(farm.home) == before
+    assert balance.everything(farm.home) == before
 
 
 def test_a_fresh_one_is_green(repo: Path) -> None:
@@ -75,12 +59,12 @@ def test_a_planted_fault_is_found_by_its_check_alone_and_looking_changes_nothing
 ) -> None:
     plant(farm)
     gc.collect()
-    before = everything(farm.home)
+    before = balance.everything(farm.home)
     report = examined(farm)
     assert code in codes(report)
     assert "unknown" not in codes(report)
     assert (report.healthy, report.exit_status) == (False, 7)
-    assert everything(farm.home) == before
+    assert balance.everything(farm.home) == before
     finders = [check for check in examination.CHECKS if code in found_by(farm, check)]
     assert len(finders) == 1, "a doctor without it misses the fault"
     for found in report.findings:
@@ -102,11 +86,11 @@ def test_it_is_mended_without_losing_a_byte_and_once_is_enough(farm: Farm, plant
     assert objects <= balance.in_ledger(farm.home)
     for name in report.kept:
         assert os.path.lexists(farm.home / name), name
-    before = everything(farm.home)
+    before = balance.everything(farm.home)
     assert examined(farm).findings == ()
     again = examined(farm, fix=True)
     assert (again.findings, again.kept) == ((), ())
-    assert {name for name, was in everything(farm.home).items() if before.get(name) != was} <= {
+    assert {name for name, was in balance.everything(farm.home).items() if before.get(name) != was} <= {
         str(farm.private / "guards/doctor.lock")
     }
 
