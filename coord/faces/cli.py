@@ -246,12 +246,10 @@ def _from_stream(text: str) -> str:
 
 def _parameter(param: Param) -> click.Parameter:
     if param.positional:
+        # A default, and be it None, would stand in for a word that must be given.
+        rest: dict[str, Any] = {} if param.required else {"default": () if param.many else None}
         return click.Argument(
-            [param.name],
-            nargs=-1 if param.many else 1,
-            required=param.required,
-            metavar=_metavar(param),
-            default=() if param.many else None,
+            [param.name], nargs=-1 if param.many else 1, required=param.required, metavar=_metavar(param), **rest
         )
     spelled = f"--{wire.option(param)}"
     if param.kind == "flag":

@@ -295,3 +295,10 @@ def test_a_fault_of_coords_own_shows_no_traceback(
 
 def test_welcome_names_the_first_step() -> None:
     assert "coord init" in own.WELCOME
+
+
+@pytest.mark.parametrize("words", ["mail show", "checkpoint save", "decision record", "merge show", "mail reply 01AB"])
+def test_a_word_that_is_missing_is_named(repo: Path, words: str) -> None:
+    done = coord(repo, "--as", "backend", *words.split())
+    assert done.returncode == 2
+    assert "Missing argument" in done.stderr

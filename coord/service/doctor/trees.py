@@ -32,10 +32,10 @@ def gone(coord: Coord) -> Iterator[Finding]:
 
 
 def cut_off(coord: Coord) -> Iterator[Finding]:
-    """Find agents' folders whose `.git` leads nowhere, as after moving the repository."""
+    """Find agents' folders whose `.git` leads nowhere, as after moving the repository; not another repository's."""
     for name in coord.config.names:
         path = coord.worktree_of(name)
-        if (path / ".git").is_file() and not _belongs(coord, path):
+        if (path / ".git").is_file() and not _leads_to_any(path) and _was_ours(coord, path):
             yield Finding(
                 code="worktree-cut-off",
                 what=f"{name}'s worktree does not lead to this repository",
@@ -64,6 +64,25 @@ def links(coord: Coord) -> Iterator[Finding]:
                 next="what is in their place is put aside, and they are made anew",
                 mend=partial(_link, coord, path, names, broken),
             )
+
+
+def _was_ours(coord: Coord, path: Path) -> bool:
+    """Tell whether git notes a worktree here by the name in PATH's `.git`, and it is not another folder."""
+    named = Path(os.fsdecode((path / ".git").read_bytes().strip().removeprefix(b"gitdir:").strip())).name
+    note = coord.place.common / "worktrees" / named / "gitdir"
+    if not named or not note.is_file():
+        return False
+    noted = Path(os.fsdecode(note.read_bytes().strip())).parent
+    return not noted.exists() or noted.samefile(path)
+
+
+def _leads_to_any(path: Path) -> bool:
+    """Tell whether some repository, this or another, has PATH as its worktree."""
+    try:
+        discovery.find(path)
+    except CoordError:
+        return False
+    return True
 
 
 def _belongs(coord: Coord, path: Path) -> bool:
