@@ -214,6 +214,19 @@ def test_a_complete_message_in_all_is_withheld_too(repo: Path, coord_for: Open) 
     assert verify.verify(coord).ok
 
 
+def test_a_record_put_there_by_hand_keeps_nothing_else_from_being_read(repo: Path, coord_for: Open) -> None:
+    coord, text = coord_for("owner"), secret()
+    made = mail.send(coord, ("frontend",), Prose("hello")).message
+    source = (repo / f"inbox/frontend/{made.id}-hello.md").read_bytes()
+    other = coord.new_id()
+    drop(repo, f"inbox/frontend/{other}-key.md", source.replace(made.id.encode(), other.encode()) + text.encode())
+    frontend = coord_for("frontend")
+    assert {item.message.id for item in mail.read(frontend).items} == {made.id, other}
+    assert [item.message.id for item in mail.list_(frontend).items] == [other]
+    frontend.settle()
+    assert not holds(below_git(repo), text)
+
+
 def check_edit_is_refused(repo: Path, coord: Coord) -> None:
     """See that a record into which hands wrote a credential is not recorded as it is."""
     text = secret()
