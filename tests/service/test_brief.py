@@ -193,7 +193,9 @@ def test_mail_is_listed_by_urgency_and_consumed_by_nobody(backend: Coord, coord_
     mail.send(frontend, ("backend",), Prose("now"), priority="urgent", kind="alert", ack="required")
     found = section(checkpoints.restore(backend), "Unread mail: 3, 1 urgent")
     assert [line for line in found.split("\n") if line.startswith("> ")] == ["> now", "> today", "> later"]
-    assert re.search(r"^- \w{8} urgent alert from frontend \(agent\), 0s ago, acknowledgement required$", found, re.MULTILINE)
+    assert re.search(
+        r"^- \w{8} urgent alert from frontend \(agent\), 0s ago, acknowledgement required$", found, re.MULTILINE
+    )
     assert mail.list_(backend).unread == 3
     assert "Unread mail: 3" in checkpoints.restore(frontend, agent="backend").text
 
