@@ -224,7 +224,7 @@ def _check_time(text: str) -> None:
         at = times.parse_time(text)
     except Usage as fault:
         assert fault.hint
-        assert not UNSAFE.search(fault.message)
+        assert "\n" not in fault.message
     else:
         assert times.parse_time(times.format_time(at)) == at.replace(microsecond=at.microsecond // 1000 * 1000)
     try:

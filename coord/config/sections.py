@@ -98,7 +98,7 @@ def _aside(hint: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Suggest what NAME may have been meant to be: the nearest of KNOWN, else all of them, else nothing."""
-    names = [one for one in known if one.isprintable()]
+    names = [one for one in known if one.isascii() and one.isprintable()]
     near = difflib.get_close_matches(name[:40].lower(), names, n=2)
     if near:
         return f"Did you mean {' or '.join(near)}?"
