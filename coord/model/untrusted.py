@@ -15,7 +15,7 @@ _ESCAPES = re.compile(
 )
 _UNSEEN = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e01ef"
+    "\ufff9-\ufffb\U000e0000-\U000e007f"
 )
 _HIDDEN = re.compile(f"[{_UNSEEN}]")
 UNSAFE = re.compile(f"[{_UNSEEN}\x85\u2028\u2029\ud800-\udfff]")
