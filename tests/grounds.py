@@ -74,7 +74,7 @@ class Landing(Ground):
         return points
 
     def heal(self) -> None:
-        if self.chance.random() < 0.5:
+        if not self.fixed and self.chance.random() < 0.5:
             self.by_hand.append(commit_by_hand(self.repo, self.ref))
         super().heal()
 

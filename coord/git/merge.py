@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from coord.git import discovery, stale
 from coord.git.repo import Git, clean
 from coord.model.errors import Conflict, NotFound, Refused, Unavailable
 
@@ -154,10 +155,12 @@ def move(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge
 
     Raises:
         Conflict: it is not at OLD (any more).
-        Unavailable: git could not write it, though it is.
+        Unavailable: git could not write it, though it is; or another git that lives keeps it locked.
     """
     words = ("update-ref", "-m", message, "--create-reflog", "--end-of-options", ref, new, old or "0" * len(new))
     done = git.run(*words, check=False, config=DURABLE)
+    if done.status != 0 and (git.tip(ref) or "") == old and _freed(git, ref):
+        done = git.run(*words, check=False, config=DURABLE)
     if done.status == 0:
         return
     now = git.tip(ref) or ""
@@ -169,6 +172,12 @@ def move(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge
             found=now,
         )
     raise Unavailable(f"{ref} cannot be moved to {new[:12]}: {done.err}", hint="try again")
+
+
+def _freed(git: Git, ref: str) -> bool:
+    """Take away what a killed git left locked: the branch, and HEAD where that stands on it."""
+    common = discovery.find(git.cwd).common
+    return stale.remove_all([common / f"{ref}.lock", common / "HEAD.lock"], common)
 
 
 def _commit(git: Git, name: str) -> str:

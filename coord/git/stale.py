@@ -38,22 +38,30 @@ def remove(lock: Path, common: Path, watch: float = _WATCH, *, harmless: Collect
     Raises:
         Unavailable: a git that may own it is alive, or the lock changed hands meanwhile.
     """
-    first = _look(lock)
-    if first is None:
+    return remove_all([lock], common, watch, harmless=harmless)
+
+
+def remove_all(
+    locks: Sequence[Path], common: Path, watch: float = _WATCH, *, harmless: Collection[str] = _OFF_REFERENCES
+) -> bool:
+    """Do the same for locks that one git takes together, in the time that one needs; False where none is there."""
+    first = {lock: seen for lock in locks if (seen := _look(lock)) is not None}
+    if not first:
         return False
     time.sleep(watch)
-    now = _look(lock)
-    if now is None:
-        return True
-    if now != first:
-        raise Unavailable(f"{lock} is in use by other gits", hint="try again")
-    owner = living(common, before=min(first[1] / 1e9 + _SLACK, time.time() - watch), harmless=harmless)
-    if owner is not None:
-        raise Unavailable(
-            f"{lock} may belong to `git {owner[1]}` (process {owner[0]}), which is running",
-            hint=f"wait for it, or end it and remove {lock}",
-        )
-    lock.unlink(missing_ok=True)
+    for lock, seen in first.items():
+        now = _look(lock)
+        if now is None:
+            continue
+        if now != seen:
+            raise Unavailable(f"{lock} is in use by other gits", hint="try again")
+        owner = living(common, before=min(seen[1] / 1e9 + _SLACK, time.time() - watch), harmless=harmless)
+        if owner is not None:
+            raise Unavailable(
+                f"{lock} may belong to `git {owner[1]}` (process {owner[0]}), which is running",
+                hint=f"wait for it, or end it and remove {lock}",
+            )
+        lock.unlink(missing_ok=True)
     return True
 
 

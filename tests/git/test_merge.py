@@ -1,7 +1,9 @@
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support import eventually
 from support import git as sh
 
 from coord.git import merge
@@ -147,9 +149,30 @@ def test_commit_and_move_publish_a_merge(top: Path) -> None:
         merge.move(git, "refs/heads/two", made, "")
     with pytest.raises(Conflict, match="at nothing"):
         merge.move(git, "refs/heads/none", made, one)
-    (top / ".git/refs/heads/one.lock").touch()
     with pytest.raises(Unavailable, match="cannot be moved"):
-        merge.move(git, "refs/heads/one", two, made)
+        merge.move(git, "refs/heads/one/below", two, "")
+
+
+def test_a_move_takes_away_what_a_killed_git_left_locked_and_leaves_a_living_ones(top: Path) -> None:
+    git = Git(top)
+    save(top, {"a": b"one\n"}, "one", "one")
+    one = sh(top, "rev-parse", "one")
+    two = sh(top, "commit-tree", "-p", one, "-m", "two", "one^{tree}")
+    sh(top, "checkout", "-q", "one")
+    locks = [top / ".git" / name for name in ("refs/heads/one.lock", "HEAD.lock")]
+    words = ["git", "update-ref", "--stdin"]
+    with subprocess.Popen(words, cwd=top, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as other:
+        assert other.stdin is not None
+        other.stdin.write(f"start\nupdate refs/heads/one {two}\nprepare\n".encode())
+        other.stdin.flush()
+        eventually(lambda: all(lock.exists() for lock in locks), what="locking")
+        with pytest.raises(Unavailable, match=f"process {other.pid}"):
+            merge.move(git, "refs/heads/one", two, one)
+        other.kill()
+    assert all(lock.exists() for lock in locks)
+    merge.move(git, "refs/heads/one", two, one)
+    assert sh(top, "rev-parse", "one") == two
+    assert not any(lock.exists() for lock in locks)
 
 
 def test_merging_touches_neither_checkout_nor_index(top: Path) -> None:

@@ -59,11 +59,12 @@ def test_what_the_dead_leave_is_seen(repo: Path) -> None:
             here.tidy(within=1)
 
 
-def test_a_branch_that_a_killed_git_left_locked_is_free_in_time(repo: Path) -> None:
-    """The ledger's own; a lock on one of the owner's branches is the owner's."""
-    with ground(repo, "commit", 1) as here:
+@pytest.mark.parametrize(("role", "ref"), [("commit", LEDGER), ("land", "refs/heads/trunk")])
+def test_a_branch_that_a_killed_git_left_locked_is_free_in_time(repo: Path, role: str, ref: str) -> None:
+    with ground(repo, role, 1) as here:
+        here.count("fork_exec")
         here.prepare()
-        with Owner(here.repo, here.chance).holding(LEDGER):
+        with Owner(here.repo, here.chance).holding(ref):
             pass
         here.heal()
         here.audit()
