@@ -342,6 +342,8 @@ class World:
         assert len(seer.records(keys.DECISIONS)) == len(self.oracle.decisions)
 
     def _same_items(self, expected: Iterable[Entry], found: Iterable[letters.Item]) -> None:
+        expected, found = list(expected), list(found)
+        assert len(found) == len(expected), f"{found}\n{expected}"
         for entry, item in zip(expected, found, strict=True):
             self._learn(entry, item.message.id)
             assert letter_shown(item.message) == letter_told(entry), (
