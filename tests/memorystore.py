@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from coord.model.errors import TimedOut
 from coord.model.records import Change
 from coord.stores.base import Guard, Stored, parts_of
-from coord.stores.files import version_of
 
 
 class Ear:
@@ -39,7 +38,7 @@ class MemoryStore:
         """Return what KEY holds now, or None; see Store."""
         parts_of(key)
         data = self._records.get(key)
-        return None if data is None else Stored(key, data, version_of(data))
+        return None if data is None else Stored(key, data)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield, in order, the keys under the folder PREFIX; "" is all of them."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from coord.model import codec, ids, keys, leases, quoting, times
@@ -23,6 +24,7 @@ from coord.service.coord import Coord
 from coord.stores import oslock
 
 GUARD = "leases"
+_REMEMBERED = 1024
 Lease = tuple[str, str, int]  # what tells one from another: scope, holder, token
 
 
@@ -266,7 +268,7 @@ def _held(coord: Coord) -> tuple[tuple[str, Lock], ...]:
         if stored is None:
             continue
         try:
-            found.append((key, codec.decode_lock(stored.data, key)))
+            found.append((key, _decoded(stored.data, key)))
         except BadRecord as fault:
             # A lease that cannot be read may be anybody's: to go on as if it were free would
             # let two write. Say so and how to mend it.
@@ -286,7 +288,7 @@ def _waiters(coord: Coord) -> tuple[Ask, ...]:
     for name in names:
         path = folder / name
         try:
-            ask = _ask(json.loads(path.read_text(encoding="utf-8")))
+            ask = _ask(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if ask.process is not None and oslock.is_alive(ask.process) is False:
@@ -296,7 +298,17 @@ def _waiters(coord: Coord) -> tuple[Ask, ...]:
     return tuple(found)
 
 
-def _ask(plain: dict[str, object]) -> Ask:
+# Whoever stays and asks often finds the same leases and tickets each time, and parsing them cost most of the time.
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _decoded(data: bytes, key: str) -> Lock:
+    return codec.decode_lock(data, key)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _ask(ticket: str) -> Ask:
+    plain = json.loads(ticket)
     mode: Mode = "shared" if plain["mode"] == "shared" else "exclusive"
     scopes = plain["scopes"]
     if not isinstance(scopes, list):

@@ -9,14 +9,11 @@ one contract suite runs on every store.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import Protocol
 
 from coord.model.errors import Refused
 from coord.model.keys import DEAD, FOLDERS
 from coord.model.records import Change
-
-Version = NewType("Version", str)
-
 
 LEDGER = "ledger"
 """The critical section of whoever reads the journal and writes the ledger."""
@@ -24,11 +21,10 @@ LEDGER = "ledger"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record's bytes as found, with the version that names exactly these bytes."""
+    """A record's bytes as found."""
 
     key: str
     data: bytes
-    version: Version
 
 
 @dataclass(frozen=True, slots=True)

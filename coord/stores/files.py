@@ -21,7 +21,7 @@ from coord.model.errors import Corrupt
 from coord.model.keys import FOLDERS
 from coord.model.records import Change, Process
 from coord.stores import durable, folders, oslock
-from coord.stores.base import Guard, Stored, Version, Watch, parts_of
+from coord.stores.base import Guard, Stored, Watch, parts_of
 from coord.stores.bell import Bells
 
 _TRIES = 5
@@ -63,7 +63,7 @@ class FileStore:
                 if error.errno in folders.NO_FILE:
                     return None
                 raise
-        return None if data is None else Stored(key, data, version_of(data))
+        return None if data is None else Stored(key, data)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield, in order, the keys directly or indirectly under the folder PREFIX; "" is all of them.
@@ -133,7 +133,7 @@ class FileStore:
         """Enter the critical section NAME; see Store."""
         quoted = quote(name, safe="", errors="surrogateescape")
         if len(quoted) > _LONGEST_NAME:
-            quoted = f"{quoted[:_LONGEST_NAME]}~{version_of(quoted.encode())}"
+            quoted = f"{quoted[:_LONGEST_NAME]}~{hashlib.blake2b(quoted.encode(), digest_size=20).hexdigest()}"
         return oslock.hold(self._guards / f"{quoted}.lock", timeout=timeout, name=name)
 
     def sweep(self) -> int:
@@ -211,11 +211,6 @@ class FileStore:
         except FileNotFoundError:
             durable.make_folder(self._stage)
             folders.create(temporary, data, sync=sync)
-
-
-def version_of(data: bytes) -> Version:
-    """Return the version that names exactly these bytes."""
-    return Version(hashlib.blake2b(data, digest_size=20).hexdigest())
 
 
 def _move(temporary: Path, folder: int, name: str, data: bytes) -> None:

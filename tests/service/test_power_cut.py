@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from support import git
 
+from coord.model.records import Change
 from coord.service import locks, mail
 from coord.service.command import Prose
 from coord.service.coord import Coord
 from coord.stores import oslock
+from coord.stores.files import FileStore
 from coord.stores.framing import frame, unframe
 
 Open = Callable[..., Coord]
@@ -90,7 +92,18 @@ def test_a_fault_while_healing_hides_nothing_that_can_be_read(repo: Path, coord_
     (repo / ".git" / "coord" / "journal" / "state.json").unlink()
 
 
-def test_only_a_system_that_names_its_boots_defers(repo: Path, coord_for: Open) -> None:
+@pytest.mark.parametrize("defers", [True, False])
+def test_only_where_a_reboot_can_be_told_are_files_synced_later(
+    repo: Path, defers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    store = FileStore(repo, repo / ".git/coord", defers=defers)
+    store.apply([Change("inbox/frontend/old.md", b"makes the folder")])
+    with monkeypatch.context() as seen:
+        seen.setattr(os, "fsync", synced.append)
+        seen.setattr(os, "fdatasync", synced.append)
+        store.apply([Change("inbox/frontend/new.md", b"x")], commit=lambda: None)
+    assert bool(synced) is not defers
     assert oslock.Processes().knows_boots()
     assert not oslock.Processes(proc=repo / "nothing").knows_boots()
 

@@ -68,16 +68,6 @@ def test_what_was_put_is_got_byte_for_byte(store: Store, data: bytes) -> None:
     assert (found.key, found.data) == ("inbox/backend/a.md", data)
 
 
-def test_a_version_names_exactly_these_bytes(store: Store) -> None:
-    versions = []
-    for data in (b"one", b"two", b"one"):
-        put(store, "locks/a.yaml", data=data)
-        found = store.get("locks/a.yaml")
-        assert found is not None
-        versions.append(found.version)
-    assert versions[0] == versions[2] != versions[1]
-
-
 def test_a_removed_record_is_gone_and_removing_it_again_is_harmless(store: Store) -> None:
     put(store, "inbox/backend/a.md", "inbox/backend/b.md")
     for _ in range(2):
