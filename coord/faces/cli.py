@@ -7,6 +7,7 @@ after any subcommand; the innermost one wins.
 import difflib
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from coord.service.coord import Coord
 
 AnyCommand = Command[Any, Any]
 _READ_LIMIT = 4 << 20
+_OPTION = re.compile("-[a-z]|--[a-z][a-z-]{1,20}")
 
 
 @dataclass(slots=True)
@@ -194,6 +196,7 @@ def leaf(command: AnyCommand) -> click.Command:
         show(result, given)
         if opened.left is not None:
             click.echo(f"coord: done, but not yet in the ledger: {clean_line(opened.left.message)}", err=True)
+            click.echo(f"  next: {clean_line(opened.left.hint)}", err=True)
         if status := getattr(result, "exit_status", 0):
             context.exit(status)
 
@@ -316,7 +319,17 @@ def run(tree: click.Group, argv: Sequence[str], *, trace: Callable[[], None] | N
 def _from_click(fault: click.ClickException) -> CoordError:
     context = getattr(fault, "ctx", None)
     path = context.command_path if context is not None else "coord"
+    if isinstance(fault, click.NoSuchOption):
+        return _no_option(fault, path)
     return Usage(fault.format_message().rstrip("."), hint=f"see `{path} --help`")
+
+
+def _no_option(fault: click.NoSuchOption, path: str) -> Usage:
+    """Refuse an option that is none; it may be text, even a secret, so only what looks like an option is repeated."""
+    named = f"option {fault.option_name}" if _OPTION.fullmatch(fault.option_name) else "such option"
+    near = f"did you mean {' or '.join(fault.possibilities)}? " if fault.possibilities else ""
+    text = "text that begins with - goes last, behind --, or give - and send it through standard input"
+    return Usage(f"`{path}` has no {named}", hint=f"{near}{text}; see `{path} --help`")
 
 
 def _fail(error: CoordError, given: Given, argv: Sequence[str]) -> int:

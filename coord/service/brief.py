@@ -81,7 +81,7 @@ def _checkpoint(agent: str, saved: Checkpoint | None, now: datetime, unreadable:
     lines = damaged
     if saved.task or saved.session:
         facts = {"task": saved.task, "session": saved.session}
-        lines.append(", ".join(f"{name} {clean_line(value, 80)}" for name, value in facts.items() if value))
+        lines.append(", ".join(f"{name} {quoting.within(value, 80)}" for name, value in facts.items() if value))
     if clean_line(saved.title) != clean_line(saved.body.strip().partition("\n")[0].strip("# \t")):
         lines.append(quoting.one_line(saved.title, 120))
     if saved.next:
@@ -118,7 +118,7 @@ def _where(now: Standing) -> str:
 
 def _moved(coord: Coord, saved: Checkpoint, now: Standing) -> Iterator[str]:
     if saved.branch != now.branch:
-        yield f"The branch was {clean_line(saved.branch, 80) or 'none'} then."
+        yield f"The branch was {quoting.within(saved.branch, 80) if saved.branch else 'none'} then."
     if saved.commit == now.commit:
         yield "No commit since the checkpoint."
         return

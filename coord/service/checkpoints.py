@@ -9,7 +9,7 @@ from coord.model.errors import BadRecord, NotFound, Usage
 from coord.model.records import Change, Checkpoint
 from coord.service import brief, delivery, named, readable, standing
 from coord.service.brief import Brief
-from coord.service.command import Prose, command
+from coord.service.command import Prose, command, shown
 from coord.service.coord import Coord
 
 _FOLDER = "checkpoints"
@@ -131,10 +131,11 @@ def list_(
     limit: Annotated[int, "at most this many, newest first"] = 20,
 ) -> Checkpoints:
     """List the checkpoints at hand, newest first. Older ones are in the ledger."""
+    most = shown(limit)
     wanted = agent.strip().lower()
     names = coord.config.everybody if wanted == mailboxes.ALL else (coord.known(wanted) if wanted else coord.me(),)
     found = sorted((key for name in names for key in _keys(coord, name)), key=_age, reverse=True)
-    chosen = found[: max(limit, 0)]
+    chosen = found[:most]
     unreadable: list[str] = []
     items = tuple(one for _, one in readable.at(coord, chosen, codec.decode_checkpoint, unreadable))
     return Checkpoints(items, len(found) - len(chosen), tuple(unreadable))

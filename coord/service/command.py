@@ -31,6 +31,7 @@ from typing import (
 )
 from typing import get_type_hints as type_hints
 
+from coord.model.errors import Usage
 from coord.service.coord import Coord
 
 P = ParamSpec("P")
@@ -119,6 +120,17 @@ def command(
         return Command(run, name, writes=writes, example=example, opens=opens)
 
     return wrap
+
+
+def shown(limit: int) -> int:
+    """Return LIMIT, how many a command may show at most.
+
+    Raises:
+        Usage: it would show none, which looks as if there were none.
+    """
+    if limit < 1:
+        raise Usage(f"--limit {limit} shows nothing", hint="give 1 or more")
+    return limit
 
 
 def _param(parameter: inspect.Parameter, hint: Any) -> Param:

@@ -8,7 +8,7 @@ from coord.model.errors import NotFound, Refused, Usage
 from coord.model.records import Change, Decision
 from coord.model.untrusted import clean_line
 from coord.service import named, readable
-from coord.service.command import Prose, command
+from coord.service.command import Prose, command, shown
 from coord.service.coord import Coord
 
 GUARD = "decisions"
@@ -95,6 +95,7 @@ def list_(
     limit: Annotated[int, "at most this many, newest first"] = 50,
 ) -> Decisions:
     """List the decisions, newest first; superseded ones say by which."""
+    most = shown(limit)
     unreadable: list[str] = []
     found = [one for _, one in rulings(coord, unreadable)][::-1]
     if by:
@@ -104,7 +105,7 @@ def list_(
             coord.known(author)
     if open:
         found = [one for one in found if one.open]
-    chosen = found[: max(limit, 0)]
+    chosen = found[:most]
     return Decisions(tuple(chosen), len(found) - len(chosen), tuple(unreadable))
 
 

@@ -9,7 +9,7 @@ from coord.git import history
 from coord.model import codec, keys, leases, times
 from coord.model.errors import BadRecord, NotFound, Usage
 from coord.model.records import Lock, MergeRequest, Message, Priority
-from coord.service.command import command
+from coord.service.command import command, shown
 from coord.service.coord import Coord
 
 R = TypeVar("R")
@@ -86,17 +86,18 @@ def log(
     limit: Annotated[int, "at most this many, the newest"] = 50,
 ) -> Log:
     """Show what happened, the newest first, as `git log coord/ledger` has it."""
+    most = shown(limit)
     found = coord.indexed().entries(
         agent=agent.strip().lower() or None,
         kind=kind.strip().lower() or None,
         since=_moment(coord, since) if since else None,
         until=_moment(coord, until) if until else None,
-        limit=max(limit, 0) + 1,
+        limit=most + 1,
         newest_first=True,
     )
     now = coord.now()
     events = tuple(_happened(entry, now) for entry in found)
-    return Log(events[: max(limit, 0)], more=len(events) > max(limit, 0))
+    return Log(events[:most], more=len(events) > most)
 
 
 @command("history", example="coord history --at '2026-11-22 14:00'")

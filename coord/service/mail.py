@@ -9,7 +9,7 @@ from coord.model import codec, keys, mailboxes, times
 from coord.model.errors import HoldsSecret, Refused, TimedOut, UnknownAgent, Usage
 from coord.model.records import Ack, Change, Kind, Message, Priority
 from coord.service import adopt, delivery, handwritten, letters
-from coord.service.command import Prose, command
+from coord.service.command import Prose, command, shown
 from coord.service.coord import Coord
 
 _POLL = 1.0
@@ -157,13 +157,13 @@ def list_(
     Raises:
         Corrupt: the mailbox is gone, or a link: what waits in it cannot be told.
     """
-    name = _mailbox(coord, mailbox_)
+    most, name = shown(limit), _mailbox(coord, mailbox_)
     letters.require(coord, name)
     _take_in(coord, (name, *keys.SHARED_MAILBOXES))
     found = letters.keys_of(coord, name)
     unread = [key for key in found if not keys.is_read(key)]
     wanted = sorted(found, key=lambda key: keys.id_in(key) or "") if read else unread
-    chosen = wanted[: max(limit, 0)]
+    chosen = wanted[:most]
     return Listing(name, len(unread), tuple(letters.items(coord, name, chosen)), len(wanted) - len(chosen))
 
 
@@ -181,11 +181,11 @@ def read(
     Raises:
         Corrupt: the mailbox is gone, or a link: what waits in it cannot be told.
     """
-    name = coord.me()
+    most, name = shown(limit), coord.me()
     letters.require(coord, name)
     _take_in(coord, (name, *keys.SHARED_MAILBOXES))
     unread = [key for key in letters.keys_of(coord, name) if not keys.is_read(key)]
-    chosen = [letters.one_of(unread, part, name) for part in which] if which else unread[: max(limit, 0)]
+    chosen = [letters.one_of(unread, part, name) for part in which] if which else unread[:most]
     items = tuple(letters.items(coord, name, chosen))
     for item in items:
         if item.message.ack != "required":

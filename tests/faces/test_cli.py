@@ -109,6 +109,12 @@ def test_every_parameter_is_in_the_table_and_every_result_has_a_schema() -> None
         ),
         (("mail", "wait", "--timeout", "soon", "--as", "backend"), 2, "--timeout"),
         (("mail", "list", "--limit", "many", "--as", "backend"), 2, "--limit"),
+        (("mail", "list", "--limit", "-1", "--as", "backend"), 2, "--limit -1 shows nothing"),
+        (("mail", "read", "--limit", "0", "--as", "backend"), 2, "--limit 0 shows nothing"),
+        (("log", "--limit", "0"), 2, "--limit 0 shows nothing"),
+        (("checkpoint", "list", "--limit", "0", "--as", "backend"), 2, "--limit 0 shows nothing"),
+        (("decision", "list", "--limit", "-7"), 2, "--limit -7 shows nothing"),
+        (("mail", "send", "frontend", "-rf", "--as", "backend"), 2, "behind --"),
         (("mail", "send", "fronted", "x", "--as", "backend"), 2, "did you mean frontend"),
         (("mail", "list", "--as", "bakend"), 2, "backend"),
         (("mail", "show", "01KAJ3X5"), 3, "coord mail list --read"),
@@ -155,6 +161,16 @@ def test_standard_input_is_read_where_a_dash_is_given(repo: Path) -> None:
     body = "line 1\n`$(rm -rf /)` \x1b[31mred\n"
     sent = ok(repo, "mail", "send", "frontend", "-", "--as", "backend", stdin=body)
     assert ok(repo, "mail", "show", sent["message"]["id"])["message"]["body"] == body
+
+
+def test_text_that_begins_with_a_dash_is_sent_behind_two_and_not_repeated_where_it_is_none(repo: Path) -> None:
+    for text in ("-rf", "--subject", "--", "-"):
+        sent = coord(repo, "--as", "backend", "--json", "mail", "send", "frontend", "--", text, stdin="-")
+        assert json.loads(sent.stdout)["message"]["body"] == text
+    done = coord(repo, "--as", "backend", "mail", "send", "frontend", "--Tr0ub4dor&3 is the password\x1b[2J")
+    assert done.returncode == 2
+    assert "Tr0ub4dor" not in done.stdout + done.stderr
+    assert "behind --" in done.stderr
 
 
 def test_untrusted_text_cannot_drive_the_terminal(repo: Path) -> None:

@@ -179,9 +179,9 @@ def test_a_brief_quotes_all_that_others_wrote(coord_for: Open) -> None:
     decisions.record(coord_for("backend"), forged, Prose(f"frontend {forged}"), why=Prose(forged))
     me = coord_for("frontend")
     locks.acquire(me, ("web_app/**",), note=forged)
-    checkpoints.save(me, Prose(forged), next=(forged,), title=forged, task=forged)
+    checkpoints.save(me, Prose(forged), next=(forged,), title=forged, task=forged, session=forged)
     for line in checkpoints.restore(me).text.splitlines():
-        assert "FORGED" not in re.sub("> .*|^task .*", "", line)
+        assert "FORGED" not in re.sub("> .*|“[^”]*”", "", line)
         assert not line.startswith(("coord:", "## Unread mail: none", FORGED[:5]))
 
 

@@ -80,7 +80,7 @@ def test_the_checkpoint_comes_first_with_the_next_steps_on_top(backend: Coord) -
     assert (brief.checkpoint, brief.saved_at) == (saved.id, saved.saved_at)
     assert brief.sections[0].title == f"backend: checkpoint {saved.id[-8:]} of 0s ago"
     assert brief.sections[0].text.split("\n") == [
-        "task T-1, session s9",
+        "task “T-1”, session “s9”",
         "Next steps:",
         "> - finish chefs",
         "> - tests",
@@ -130,7 +130,7 @@ def test_a_branch_that_was_reset_or_switched_is_noticed(backend: Coord) -> None:
     git(place, "reset", "-q", "--hard", "HEAD~1")
     assert f"It stood at {saved.commit[:11]}… then" in section(checkpoints.restore(backend), "What changed")
     git(place, "checkout", "-q", "-b", "elsewhere")
-    assert "The branch was agent/backend then." in section(checkpoints.restore(backend), "What changed")
+    assert "The branch was “agent/backend” then." in section(checkpoints.restore(backend), "What changed")
 
 
 def test_a_half_done_merge_is_named(repo: Path, backend: Coord) -> None:

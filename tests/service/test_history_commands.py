@@ -77,7 +77,9 @@ def test_log_says_when_there_is_more(as_: Callable[[str], Coord]) -> None:
     assert ([one.subject[-1] for one in found.events], found.more) == (["2", "1"], True)
     found = history.log(as_("owner"), limit=3, kind="mail")
     assert (len(found.events), found.more) == (3, False)
-    assert history.log(as_("owner"), limit=0).events == ()
+    for nothing in (0, -1):
+        with pytest.raises(Usage, match=f"--limit {nothing} shows nothing"):
+            history.log(as_("owner"), limit=nothing)
 
 
 def test_log_refuses_what_is_no_time(as_: Callable[[str], Coord]) -> None:
