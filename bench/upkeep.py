@@ -42,7 +42,7 @@ def maintenance(scale: Scale) -> Iterator[Row]:
                 (beside if running or was_running else quiet).append(took)
                 most_packs, most_loose = max(most_packs, _packs(home)), max(most_loose, _loose(home))
                 time.sleep(_PAUSE)
-        coord.committer.settle()
+        coord.indexed().close()  # whole, however far the daemon had read
         maintain.repack(coord.git)
         grown = {part: size - before[part] for part, size in _taken(home).items()}
     count = len(beside) + len(quiet)

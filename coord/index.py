@@ -1,18 +1,20 @@
-"""The derived index: what the ledger says, where it can be asked quickly.
+"""The derived index: where in the ledger the answers are.
 
 A file that may be deleted at any moment. `sync` reads what the ledger has gained since;
-every question is answered as of the last `sync`. What SQLite cannot read, or somebody
-keeps locked, is set aside and made again.
+every question is answered as of the last `sync`. It holds what is asked by and names the
+commits and blobs that answer: their texts are read from git, which has them anyway. What
+SQLite cannot read, or somebody keeps locked, is set aside and made again.
 """
 
 import fcntl
-import json
 import os
 import re
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,30 +24,43 @@ from coord.git import discovery, history
 from coord.git.history import Entry
 from coord.git.ledger import REF
 from coord.git.repo import Git
-from coord.model import codec, keys
+from coord.model import codec, ids, keys
 from coord.model.errors import BadRecord, Unavailable
 
-FORMAT = 2  # 2: the highest token of a grant of several leases
+FORMAT = 3  # 2: the highest token of a grant of several leases; 3: no text that git has
 _PATIENCE = 30.0  # seconds; making the index of 100,000 events again takes less
+_KEPT_LOG = 1 << 22  # bytes of SQLite's own log that stay after much was written at once
 _TOKEN = re.compile(r"[0-9]{1,15}", re.ASCII)
 _NO_MESSAGES = (f"{keys.MERGES}/", f"{keys.DEAD}/")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _T = TypeVar("_T")
 _Row = Mapping[str, Any]
-# `tail` is an id read backwards, so that an ending is found as quickly as a beginning.
+# Commits, blobs and ids are bytes, half the length of their text. `tail` is the end of an id read backwards, so that
+# an ending is found as quickly as a beginning. A key is its folder, its id and the rest; one without an id has a number
+# in its place, by which it is found. The thread of a message that began it is left out.
 _SCHEMA = """
 CREATE TABLE tip (id INTEGER PRIMARY KEY CHECK (id = 0), "commit" TEXT);
-CREATE TABLE events (seq INTEGER PRIMARY KEY, agent TEXT, kind TEXT, at INTEGER, token INTEGER, entry TEXT);
+CREATE TABLE names (n INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE events (seq INTEGER PRIMARY KEY, "commit" BLOB, agent INTEGER, kind INTEGER, at INTEGER, token INTEGER);
 CREATE INDEX events_at ON events (at);
-CREATE INDEX events_token ON events (token);
-CREATE TABLE records (key TEXT PRIMARY KEY, id TEXT, tail TEXT, blob TEXT, live INTEGER, seq INTEGER) WITHOUT ROWID;
+CREATE INDEX events_token ON events (token) WHERE token IS NOT NULL;
+CREATE TABLE records (
+    n INTEGER PRIMARY KEY, id, folder INTEGER, rest TEXT, tail INTEGER, blob BLOB, live INTEGER, seq INTEGER
+);
 CREATE INDEX records_id ON records (id);
-CREATE INDEX records_tail ON records (tail);
-CREATE TABLE messages (id TEXT PRIMARY KEY, tail TEXT, thread TEXT, blob TEXT) WITHOUT ROWID;
-CREATE INDEX messages_tail ON messages (tail);
-CREATE INDEX messages_thread ON messages (thread);
+CREATE INDEX records_tail ON records (tail) WHERE tail IS NOT NULL;
+CREATE INDEX records_live ON records (folder) WHERE live;
+CREATE TABLE messages (id BLOB PRIMARY KEY, blob BLOB, thread) WITHOUT ROWID;
+CREATE INDEX messages_thread ON messages (thread) WHERE thread IS NOT NULL;
 """
+_BLOB = "lower(hex(blob)) AS blob"
+_BY_ID = "id BETWEEN ? AND ? OR tail BETWEEN ? AND ?"
+_PLACE = f"name, id, rest, {_BLOB} FROM records JOIN names ON folder = names.n"
+_LIVE = f"SELECT at, {_PLACE} JOIN events USING (seq) WHERE live"
+_RECORDS = f"SELECT seq, {_PLACE} WHERE {_BY_ID}"
+_MESSAGES = f"SELECT id, {_BLOB} FROM messages WHERE id IN (SELECT id FROM records WHERE {_BY_ID})"  # noqa: S608
+_THREAD = f"SELECT id, {_BLOB} FROM messages WHERE thread = ? OR (id = ? AND thread IS NULL) ORDER BY id"  # noqa: S608
 
 
 class Index:
@@ -88,33 +103,35 @@ class Index:
         """Return events in the ledger's order, or from its end; KIND is the beginning of a kind, times include."""
         tests: dict[str, object] = {}
         if agent is not None:
-            tests["agent = ?"] = agent
+            tests["agent IN (SELECT n FROM names WHERE name = ?)"] = agent
         if kind is not None:
-            tests[f"substr(kind, 1, {len(kind)}) = ?"] = kind
+            tests[f"kind IN (SELECT n FROM names WHERE substr(name, 1, {len(kind)}) = ?)"] = kind  # noqa: S608
         if since is not None:
             tests["at >= ?"] = _milliseconds(since)
         if until is not None:
             tests["at <= ?"] = _milliseconds(until)
         where = f"WHERE {' AND '.join(tests)}" if tests else ""
         order = "DESC" if newest_first else "ASC"
-        asked = f"SELECT entry FROM events {where} ORDER BY seq {order} LIMIT ?"  # noqa: S608
-        return [_read(row["entry"]) for row in self._rows(asked, [*tests.values(), -1 if limit is None else limit])]
+        asked = f'SELECT "commit" FROM events {where} ORDER BY seq {order} LIMIT ?'  # noqa: S608
+        rows = self._rows(asked, [*tests.values(), -1 if limit is None else limit])
+        return list(history.chosen(self.git, [row["commit"].hex() for row in rows]))
 
     def live(self, folder: str) -> dict[str, str]:
         """Return the blob of every record now under FOLDER by its key."""
-        return {row["key"]: row["blob"] for row in self._live(folder)}
+        return {key: row["blob"] for key, row in self._live(folder)}
 
     def live_since(self, folder: str) -> dict[str, datetime]:
         """Return since when every record now under FOLDER has been as it is, by its key."""
-        return {row["key"]: _datetime(row["at"]) for row in self._live(folder)}
+        return {key: _datetime(row["at"]) for key, row in self._live(folder)}
 
     def find(self, part: str) -> list[tuple[str, str]]:
         """Return (key, blob) of every record, retired or not, whose id begins or ends with PART; the last seen last."""
-        return [(row["key"], row["blob"]) for row in self._by_id("key, blob", "records", part, "seq, key")]
+        found = [(row["seq"], _key_of(row), row["blob"]) for row in self._by_id(_RECORDS, part)]
+        return [(key, blob) for _, key, blob in sorted(found)]
 
     def find_message(self, part: str) -> list[tuple[str, str]]:
         """Return (id, blob) of every message whose id begins or ends with PART."""
-        return [(row["id"], row["blob"]) for row in self._by_id("id, blob", "messages", part, "id")]
+        return sorted((ids.unpacked(row["id"]), row["blob"]) for row in self._by_id(_MESSAGES, part))
 
     def messages_ending(self, suffix: str) -> list[tuple[str, str]]:
         """Return (id, blob) of every message whose id ends with SUFFIX."""
@@ -122,12 +139,12 @@ class Index:
 
     def thread(self, identifier: str) -> list[tuple[str, str]]:
         """Return (id, blob) of every message of a thread, in the order of their ids."""
-        rows = self._rows("SELECT id, blob FROM messages WHERE thread = ? ORDER BY id", [identifier])
-        return [(row["id"], row["blob"]) for row in rows]
+        rows = self._rows(_THREAD, [_packed(identifier)] * 2)
+        return [(ids.unpacked(row["id"]), row["blob"]) for row in rows]
 
     def max_token(self) -> int:
         """Return the highest fencing token any event has named, or 0."""
-        (row,) = self._rows("SELECT max(token) AS token FROM events", [])
+        (row,) = self._rows("SELECT max(token) AS token FROM events WHERE token IS NOT NULL", [])
         return row["token"] or 0
 
     def content(self, blob: str) -> bytes:
@@ -139,17 +156,18 @@ class Index:
         (found,) = history.blobs(self.git, [blob])
         return found
 
-    def _live(self, folder: str) -> list[_Row]:
-        asked = "SELECT key, blob, at FROM records JOIN events USING (seq) WHERE live AND key >= ? AND key < ?"
-        return self._rows(asked, [f"{folder}/", f"{folder}0"])
+    def _live(self, folder: str) -> list[tuple[str, _Row]]:
+        spans = [folder, f"{folder}/", f"{folder}0"]
+        asked = f"{_LIVE} AND (name = ? OR (name >= ? AND name < ?))"
+        return sorted(((_key_of(row), row) for row in self._rows(asked, spans)), key=itemgetter(0))
 
-    def _by_id(self, columns: str, table: str, part: str, order: str) -> list[_Row]:
-        if not part:
+    def _by_id(self, asked: str, part: str) -> list[_Row]:
+        """Return what a question finds whose rows have an id that begins or ends with PART."""
+        if not part or not ids.may_be_part(part):
             return []
-        either = " OR ".join(f"({column} >= ? AND {column} < ?)" for column in ("id", "tail"))
-        asked = f"SELECT {columns} FROM {table} WHERE {either} ORDER BY {order}"  # noqa: S608
-        backwards = part[::-1]
-        return self._rows(asked, [part, f"{part}~", backwards, f"{backwards}~"])
+        rows = self._rows(asked, [*ids.beginning(part), *ids.ending(part)])
+        found = [(ids.unpacked(row["id"]), row) for row in rows]
+        return [row for identifier, row in found if identifier.startswith(part) or identifier.endswith(part)]
 
     def _rows(self, sql: str, values: Sequence[object]) -> list[_Row]:
         return self._twice(lambda: list(self._open().query(sql, [_plain(value) for value in values])))
@@ -187,6 +205,7 @@ class Index:
         try:
             connection.text_factory = os.fsdecode  # a key may hold bytes that are no text
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}")
             self._database = sqlite_utils.Database(connection, execute_plugins=False)
             self._prepare(connection)
         except BaseException:
@@ -220,7 +239,7 @@ class Index:
             if base is not None and (tip is None or not history.is_ancestor(self.git, base, tip)):
                 base = None
             if base is None:
-                for table in ("events", "records", "messages"):
+                for table in ("events", "records", "messages", "names"):
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608
             gained = self._gain(connection, base, tip) if tip is not None else 0
             connection.execute("INSERT OR REPLACE INTO tip VALUES (0, ?)", (tip,))
@@ -229,27 +248,75 @@ class Index:
     def _gain(self, connection: sqlite3.Connection, base: str | None, tip: str) -> int:
         before: int = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
         seq, by_others = before, False
-        messages: dict[str, str] = {}
+        writer, messages = _Writer(connection), dict[str, str]()
         for seq, entry in enumerate(history.entries(self.git, since=base, until=tip), before + 1):
             by_others = by_others or not entry.kind
-            connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", _event(seq, entry))
+            writer.event(seq, entry)
             for op, key, blob in entry.changes:
                 if keys.is_record(key):
-                    _note(connection, key, blob, op != "D", seq)
+                    writer.record(key, blob, op != "D", seq)
                     if op != "D" and (identifier := _message_id(key)):
                         messages[identifier] = blob
         if by_others:
-            _agree(connection, history.tree(self.git, tip), seq)
+            writer.agree(history.tree(self.git, tip), seq)
         self._read_messages(connection, messages)
         return seq - before
 
     def _read_messages(self, connection: sqlite3.Connection, found: Mapping[str, str]) -> None:
         known = "SELECT 1 FROM messages WHERE id = ? AND blob = ?"
-        new = [item for item in found.items() if not connection.execute(known, item).fetchone()]
-        contents = history.blobs(self.git, [blob for _, blob in new])
-        for (identifier, blob), content in zip(new, contents, strict=True):
-            values = (identifier, identifier[::-1], _plain(_thread(identifier, content)), blob)
-            connection.execute("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?)", values)
+        packed = {identifier: (ids.packed(identifier), bytes.fromhex(blob)) for identifier, blob in found.items()}
+        new = [one for one in found if not connection.execute(known, packed[one]).fetchone()]
+        contents = history.blobs(self.git, [found[one] for one in new])
+        for identifier, content in zip(new, contents, strict=True):
+            thread = _thread(identifier, content)
+            began = thread == identifier
+            values = (*packed[identifier], None if began else _packed(thread))
+            connection.execute("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", values)
+
+
+class _Writer:
+    """Writes rows, each name once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._do = connection.execute
+        self._names: dict[bytes, int] = {}
+
+    def event(self, seq: int, entry: Entry) -> None:
+        numbers = [int(one) for one in entry.facts.get("Token", "").split(" ") if _TOKEN.fullmatch(one)]
+        agent, kind = (self._name(text.encode(errors="replace")) for text in (entry.agent, entry.kind))
+        values = (seq, bytes.fromhex(entry.commit), agent, kind, _milliseconds(entry.at), max(numbers, default=None))
+        self._do("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def record(self, key: str, blob: str, live: bool, seq: int) -> None:
+        path, _, name = os.fsencode(key).rpartition(b"/")
+        folder, state = self._name(path), (bytes.fromhex(blob), live, seq)
+        place: tuple[bytes | int, int, bytes]
+        if identifier := keys.id_in(key):
+            place = (ids.packed(identifier), folder, name[ids.LENGTH :])
+        else:
+            place = (zlib.crc32(name), folder, name)
+        where = "WHERE id = ? AND folder = ? AND rest = CAST(? AS TEXT)"
+        known = self._do(f"UPDATE records SET blob = ?, live = ?, seq = ? {where}", (*state, *place))  # noqa: S608
+        if not known.rowcount:
+            values = (*place, ids.tail(identifier) if identifier else None, *state)
+            self._do("INSERT INTO records VALUES (NULL, ?, ?, CAST(? AS TEXT), ?, ?, ?, ?)", values)
+
+    def agree(self, tree: Mapping[str, str], seq: int) -> None:
+        """Take the live records from TREE: of merges made by hand, single commits do not tell the outcome."""
+        held = {_key(*place): blob for *place, blob in self._do(f"SELECT {_PLACE} WHERE live")}
+        for key, blob in held.items():
+            if key not in tree:
+                self.record(key, blob, False, seq)
+        for key, blob in tree.items():
+            if keys.is_record(key) and held.get(key) != blob:
+                self.record(key, blob, True, seq)
+
+    def _name(self, name: bytes) -> int:
+        """Return the number that stands for a name."""
+        if name not in self._names:
+            self._do("INSERT OR IGNORE INTO names VALUES (NULL, CAST(? AS TEXT))", [name])
+            (self._names[name],) = self._do("SELECT n FROM names WHERE name = CAST(? AS TEXT)", [name]).fetchone()
+        return self._names[name]
 
 
 def _indexed(connection: sqlite3.Connection) -> str | None:
@@ -257,37 +324,16 @@ def _indexed(connection: sqlite3.Connection) -> str | None:
     return row[0] if row else None
 
 
-def _event(seq: int, entry: Entry) -> tuple[object, ...]:
-    token = entry.facts.get("Token", "")
-    moments = {"at": _milliseconds(entry.at), "committed_at": _milliseconds(entry.committed_at)}
-    written = {name: getattr(entry, name) for name in Entry.__slots__} | moments | {"facts": dict(entry.facts)}
-    numbers = [int(one) for one in token.split(" ") if _TOKEN.fullmatch(one)]
-    highest = max(numbers, default=None)
-    return seq, _plain(entry.agent), _plain(entry.kind), moments["at"], highest, json.dumps(written)
+def _key(folder: str, identifier: bytes | int, rest: str) -> str:
+    return f"{folder}/{ids.unpacked(identifier) if isinstance(identifier, bytes) else ''}{rest}"
 
 
-def _read(text: str) -> Entry:
-    values = json.loads(text)
-    values["at"], values["committed_at"] = _datetime(values["at"]), _datetime(values["committed_at"])
-    values["cause"], values["changes"] = tuple(values["cause"]), tuple(map(tuple, values["changes"]))
-    return Entry(**values)
+def _key_of(row: _Row) -> str:
+    return _key(row["name"], row["id"], row["rest"])
 
 
-def _note(connection: sqlite3.Connection, key: str, blob: str, live: bool, seq: int) -> None:
-    identifier = keys.id_in(key) or ""
-    values = (os.fsencode(key), identifier, identifier[::-1], blob, live, seq)
-    connection.execute("INSERT OR REPLACE INTO records VALUES (CAST(? AS TEXT), ?, ?, ?, ?, ?)", values)
-
-
-def _agree(connection: sqlite3.Connection, tree: Mapping[str, str], seq: int) -> None:
-    """Take the live records from TREE: of merges made by hand, single commits do not tell the outcome."""
-    held = dict(connection.execute("SELECT key, blob FROM records WHERE live"))
-    for key, blob in held.items():
-        if key not in tree:
-            _note(connection, key, blob, False, seq)
-    for key, blob in tree.items():
-        if keys.is_record(key) and held.get(key) != blob:
-            _note(connection, key, blob, True, seq)
+def _packed(identifier: str) -> object:
+    return ids.packed(identifier) if ids.is_ulid(identifier) else _plain(identifier)
 
 
 def _message_id(key: str) -> str | None:

@@ -7,7 +7,7 @@ mistaken for something else: fields are counted and end with a zero byte.
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -21,6 +21,7 @@ from coord.model.untrusted import clean_line
 
 Op = Literal["A", "M", "D"]
 OUTSIDE = "git"
+_CHANGES = ("--raw", "--no-abbrev", "--no-renames", "--root", "--diff-merges=first-parent")
 _HEAD = "--format=tformat:%H%x00%at%x00%ct%x00%an <%ae>%x00%B"
 _FIELDS = 5
 _LATEST = 253_402_300_799  # the last second of the year 9999
@@ -66,13 +67,24 @@ def entries(
     if not _COMMIT.fullmatch(until) and git.tip(until) is None:
         return
     order = () if newest_first else ("--reverse", "--topo-order")
-    shown = (
-        ("--raw", "--no-abbrev", "--no-renames", "--root", "--diff-merges=first-parent") if with_changes else ("-s",)
-    )
+    shown = _CHANGES if with_changes else ("-s",)
     span = until if since is None else f"{since}..{until}"
     arguments = ("log", "-z", "--encoding=UTF-8", _HEAD, *order, *shown, "--end-of-options", span, "--")
     with git.stream(*arguments) as out:
         yield from islice(_entries(_tokens(out)), limit)
+
+
+def chosen(git: Git, commits: Sequence[str]) -> Iterator[Entry]:
+    """Yield the entries of COMMITS, in that order.
+
+    Raises:
+        Unavailable: the repository does not have one of them.
+    """
+    if commits:  # git takes none for HEAD
+        wanted = "".join(f"{commit}\n" for commit in commits).encode()
+        arguments = ("log", "-z", "--encoding=UTF-8", _HEAD, *_CHANGES, "--no-walk=unsorted", "--stdin", "--")
+        with git.stream(*arguments, stdin=wanted) as out:
+            yield from _entries(_tokens(out))
 
 
 def tree(git: Git, commit: str) -> dict[str, str]:

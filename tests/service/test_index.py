@@ -8,8 +8,9 @@ import pytest
 from ledgerbook import Book, agrees
 from support import git as sh
 
+from coord.git import history
 from coord.git.ledger import REF
-from coord.model import codec, keys
+from coord.model import codec, ids, keys
 from coord.model.errors import Corrupt
 from coord.model.records import Change
 
@@ -60,6 +61,7 @@ def test_entries_come_back_as_the_ledger_has_them(book: Book) -> None:
     assert which(since=two.at, until=two.at) == [two.id]
     assert which(kind="%") == which(agent="' OR 1") == which(limit=0) == []
     assert index.max_token() == 41
+    assert found == list(history.entries(book.git))
     agrees(book, index)
     index.close()
 
@@ -127,6 +129,47 @@ def test_threads(book: Book) -> None:
     index.sync()
     assert [identifier for identifier, _ in index.thread(other.id)] == sorted((other.id, answers[0].id))
     index.close()
+
+
+def test_a_thread_may_be_called_anything(book: Book) -> None:
+    names = ("week 48", "half \U0001f600", "01kaj3x5", "0" * 27)
+    sent = [book.message(thread=name) for name in names for _ in range(2)]
+    for message in sent:
+        book.send(message)
+    index = book.index()
+    index.sync()
+    for number, name in enumerate(names):
+        assert [found for found, _ in index.thread(name)] == [one.id for one in sent[2 * number : 2 * number + 2]]
+    assert index.thread(sent[0].id) == index.thread("") == []
+    index.close()
+
+
+def test_ids_are_found_by_every_beginning_and_ending(book: Book) -> None:
+    last = ids.ALPHABET[-1]
+    made = [f"7{last * 25}", f"{'0' * 25}1", f"0{last * 25}", f"1{'0' * 24}{last}", book.message().id]
+    book.append(book.event(*(Change(f"checkpoints/a/{one}-x.md", one.encode()) for one in made)))
+    index = book.index()
+    index.sync()
+    for one in made:
+        for part in {one[:end] for end in range(1, 27)} | {one[start:] for start in range(26)}:
+            wanted = {other for other in made if other.startswith(part) or other.endswith(part)}
+            assert {keys.id_in(key) for key, _ in index.find(part)} == wanted
+    for part in (f"{made[0]}0", f"8{last * 25}", "8", "\u0660", "I", made[0].lower()):
+        assert index.find(part) == []
+    index.close()
+
+
+def test_the_index_holds_no_text_that_git_has(book: Book) -> None:
+    word = "a subject that is as long as subjects mostly are"
+    sent = [book.message(word) for _ in range(400)]
+    book.append(*(book.event(Change(keys.message("b", one), codec.encode(one))) for one in sent))
+    index = book.index()
+    index.sync()
+    index.close()
+    data = book.path.read_bytes()
+    assert len(data) / len(sent) < 450  # a dozen tables' first pages among them
+    assert word.encode() not in data
+    assert sent[0].id.encode() not in data
 
 
 def test_what_is_no_message_is_no_hindrance(book: Book) -> None:

@@ -177,11 +177,11 @@ def test_what_changed_just_now_is_read_again_since_it_may_change_within_the_same
 
 
 def test_a_wrong_row_of_the_index_is_named(coord_for: As) -> None:
-    key = sent(coord_for)
+    sent(coord_for)
     coord = coord_for("owner")
     assert verify.verify(coord).ok
     with closing(sqlite3.connect(coord.index.path)) as database, database:
-        database.execute("UPDATE records SET blob = ? WHERE key = ?", ["f" * 40, key])
+        database.execute("UPDATE records SET blob = ?", [b"\xff" * 20])
     with pytest.raises(Corrupt, match="wrong in index") as caught:
         verify.verify(coord)
     assert "index.db" in caught.value.hint
