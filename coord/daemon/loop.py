@@ -1,8 +1,7 @@
 """Observe, decide, perform: one thread, level-triggered.
 
 Each cycle decides from the state, not from what woke it: any hint may be lost, and the
-next cycle finishes the work. A command's event is committed before anything else is
-looked at, since somebody may be waiting to see it in the ledger.
+next cycle finishes the work. What is noted meanwhile is committed beside it (committing.py).
 """
 
 from collections.abc import Callable
@@ -28,12 +27,12 @@ _LONGEST_PAUSE = 60.0
 
 @dataclass
 class Loop:
-    """The daemon's one thread."""
+    """The daemon's looks and acts; after each, SAID tells what has come to the ledger."""
 
     coord: Coord
     observer: Observer
     performer: Performer
-    committed: Callable[[], None]
+    said: Callable[[], None]
     _closely: bool = False
     _full_at: float = 0.0
     _look_at: float = 0.0
@@ -69,9 +68,9 @@ class Loop:
                     break
 
     def _step(self) -> None:
-        """Commit what waits; look, if it is time to."""
+        """Look, if it is time to."""
         monotonic = self.coord.clock.monotonic
-        self._settle()
+        self.said()
         now = monotonic()
         if now < self._look_at:
             return
@@ -81,7 +80,7 @@ class Loop:
             self._reload()
             self.coord.store.sweep()
         unfinished = self.cycle(Hint("timer" if full else "change"), full=full)
-        self._settle()
+        self.said()
         self._looked_at = monotonic()
         self._spacing = max(_SPACING, _LOOKS_SHARE * (self._looked_at - now))
         if full:
@@ -108,7 +107,3 @@ class Loop:
                 self.performer.say(f"read .coord.yaml again: {len(self.coord.config.names)} agents")
         except CoordError as fault:
             self.performer.say(f"{fault.message}; going on with the last good configuration")
-
-    def _settle(self) -> None:
-        if self.coord.committer.settle():
-            self.committed()

@@ -22,21 +22,29 @@ _LEVELS = {"1": 1, "2": 2, "3": 3}  # anybody may commit to the ledger, and writ
 
 @dataclass
 class _Cache:
-    """Parsed records by key, valid while the file is the same one unchanged."""
+    """Parsed records by key, valid while the file is the same one unchanged; TRUSTED ones are not looked at again."""
 
     entries: dict[str, tuple[tuple[int, int, int], object]] = field(default_factory=dict)
 
     def get(
-        self, path: str, key: str, parse: Callable[[bytes, str], R], read: Callable[[str], bytes | None]
+        self,
+        path: str,
+        key: str,
+        parse: Callable[[bytes, str], R],
+        read: Callable[[str], bytes | None],
+        *,
+        trusted: bool = False,
     ) -> R | None:
+        known = self.entries.get(key)
+        if known is not None and trusted:
+            return known[1]  # type: ignore[return-value]  # one key is always parsed by the same function
         try:
             found = os.stat(path, follow_symlinks=False)
         except OSError:
             return None
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
-        known = self.entries.get(key)
         if known is not None and known[0] == stamp:
-            return known[1]  # type: ignore[return-value]  # one key is always parsed by the same function
+            return known[1]  # type: ignore[return-value]
         data = read(key)
         if data is None:
             return None
@@ -71,7 +79,7 @@ class Observer:
         if self._pace is None:
             self._pace = Pace.at(now, monotonic)
         self._pace = self._pace.then(now, monotonic, coord.config.watch.scan_every)
-        inbox = list(self._messages())
+        inbox = list(self._messages(full))
         locks = tuple(self._locks())
         self._cache.keep({waiting.key for waiting in inbox} | {keys.lock(lock) for lock in locks})
         return View(
@@ -106,15 +114,17 @@ class Observer:
             yield Dropped(one.key, one.rested or one.key in self.placed)
         self.placed &= {one.key for one in found}
 
-    def _messages(self) -> Iterator[Waiting]:
+    def _messages(self, full: bool) -> Iterator[Waiting]:
+        """Yield what is unread. Nobody changes a message but by hand, and a FULL look comes soon."""
         coord = self.coord
         if self._reminded is None:
             self._reminded = _reminders(coord)
+        home = str(coord.home)
         for name in (*coord.config.names, mailboxes.OWNER):
             for key in coord.records(keys.mailbox(name)):
                 if keys.is_read(key):
                     continue
-                message: Message | None = self._cache.get(f"{coord.home}/{key}", key, _head, self._bytes)
+                message: Message | None = self._cache.get(f"{home}/{key}", key, _head, self._bytes, trusted=not full)
                 if message is not None:
                     yield Waiting(key, name, message, self._reminded.get((name, message.id), 0))
 

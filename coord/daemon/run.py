@@ -11,6 +11,7 @@ from datetime import datetime
 from types import FrameType
 
 from coord.daemon import sources
+from coord.daemon.committing import Committing
 from coord.daemon.loop import Loop
 from coord.daemon.narrate import Narrator
 from coord.daemon.observe import Observer
@@ -50,15 +51,17 @@ def _session(coord: Coord, stopped: Callable[[], bool], until: float | None, say
         observer = Observer(coord)
         narrator = Narrator(coord, say)
         performer = Performer(coord, observer, say)
-        loop = Loop(coord, observer, performer, narrator.tell)
+        committing = Committing(coord, say, narrator.tell)
+        loop = Loop(coord, observer, performer, committing.tell)
         say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
         with sources.watching(coord.home, moved=loop.moved, ring=lambda: _ring(coord)) as watched:
             try:
-                loop.run(bell, lambda: stopped() or bell.is_lost() or watched.is_lost(), until)
+                with committing.going_on():
+                    try:
+                        loop.run(bell, lambda: stopped() or bell.is_lost() or watched.is_lost(), until)
+                    finally:
+                        performer.landing.stop()
             finally:
-                performer.landing.stop()
-                coord.committer.settle()
-                narrator.tell()
                 watching.renounce(coord)
             return stopped() or not (bell.is_lost() or watched.is_lost())
 

@@ -42,7 +42,7 @@ class Committer:
         self.clock = clock
 
     def settle(self) -> int:
-        """Commit every waiting event and return how many there were.
+        """Commit every event noted before and return how many there were.
 
         Safe from any number of processes at once: they queue at the guard, and whoever
         enters commits for all. After a crash the next call finishes the work.
@@ -53,17 +53,19 @@ class Committer:
         with self.store.exclusive(LEDGER) as guard:
             if guard.inherited:
                 self.store.sweep()
-            while count := self._batch():
-                committed += count
+            more = True
+            while more:  # what is noted meanwhile is for the next: others could keep this one for ever
+                pending = self.journal.read()
+                self._commit(pending)
+                committed += len(pending.events)
+                more = pending.more
         return committed
 
-    def _batch(self) -> int:
-        pending = self.journal.read()
+    def _commit(self, pending: Pending) -> None:
         carried = self._finish(pending.unfinished)
         tip, found = self._append(pending)
         self.store.sync(pending.published)
         self.journal.advance(pending, tip=tip, found=found, carried=carried)
-        return len(pending.events)
 
     def _append(self, pending: Pending) -> tuple[str | None, set[str]]:
         """Commit what the ledger does not hold yet; return its tip and the ids that it held already.

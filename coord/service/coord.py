@@ -32,9 +32,9 @@ from coord.stores.files import FileStore
 CONFIG_NAME = ".coord.yaml"
 DAEMON_BELL = "daemon"
 _ENTROPY = 1 << 80
-# Bytes in the journal: a hundred messages or so, and a few thousand; then seconds.
+# Bytes in the journal: some hundred messages, which are committed within a second, and a few thousand; then seconds.
 _NEAR, _FAR = 1 << 18, 1 << 23
-_PACE_EVERY, _PAUSE, _LONGEST_PAUSE = 0.02, 0.005, 0.05
+_PACE_EVERY, _PAUSE, _LONGEST_PAUSE = 0.02, 0.005, 1.0
 
 
 class Coord:
@@ -62,7 +62,7 @@ class Coord:
         self._last_id = (0, 0)
         self.commits = False  # whether this process is the daemon, which commits what it records by itself
         self._unsettled = False
-        self._pace_at = self._pause = 0.0
+        self._pace_at = 0.0
         self._config_stamp = _stamp(self.home / CONFIG_NAME)
         self._algorithm = ""
         self.left: CoordError | None = None
@@ -316,19 +316,27 @@ class Coord:
             self._keep_pace()
 
     def _keep_pace(self) -> None:
-        """Wait a moment where events are noted faster than they are committed, so that the ledger is never far behind.
+        """Wait where events are noted faster than they are committed, so that the ledger is never far behind.
 
         Where no daemon commits, this process does, before the journal grows without bounds.
         """
         now = self.clock.monotonic()
-        if now >= self._pace_at:
-            self._pace_at = now + _PACE_EVERY
-            behind = self.journal.size()
-            self._pause = min(max(0, behind - _NEAR) / _NEAR * _PAUSE, _LONGEST_PAUSE)
-            if self._unsettled and behind > _FAR:
+        if now < self._pace_at:
+            return
+        behind = self.journal.size()
+        if self._unsettled:
+            if behind > _FAR:
                 self.settle()
-        if self._pause and not self._unsettled:
-            time.sleep(self._pause)
+        elif behind > _NEAR:
+            self._wait_for_daemon()
+            return
+        self._pace_at = now + _PACE_EVERY
+
+    def _wait_for_daemon(self) -> None:
+        pause, until = _PAUSE, time.monotonic() + _LONGEST_PAUSE
+        while time.monotonic() < until and self.journal.size() > _NEAR:
+            time.sleep(pause)
+            pause = min(2 * pause, _PACE_EVERY)
 
     def settle(self) -> None:
         """Commit what this process recorded, unless a daemon that listens was told to."""

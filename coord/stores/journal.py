@@ -60,7 +60,8 @@ class Pending:
     `unfinished` are those of `events`, and of the ones carried by the last advance, that are
     not known to be visible; their changes are without those that a later event replaces. To
     apply them again undoes nothing, provided that whoever could change the same keys has been
-    kept out (by the guard they write under) since before `read`.
+    kept out (by the guard they write under) since before `read`. `more` says that further
+    events were noted when these were read.
     `tip` is the ledger's at the last advance: ids of `events` may be in the ledger after it,
     not before; None says anywhere. So look there when the ledger is at another tip, commit
     only what is not found, and tell `advance` what was. `damaged` counts the lines of garbage passed over.
@@ -72,6 +73,7 @@ class Pending:
     position: Position
     tip: str | None
     damaged: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ class Journal:
             position=Position(position.segment, position.offset + end),
             tip=state.tip,
             damaged=found.damaged,
+            more=not all(map(_is_mark, later)),
         )
 
     def advance(

@@ -1,0 +1,58 @@
+"""Commits what is noted, in a thread of its own: however long a look at the folders takes, the ledger is not behind."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from coord.model.errors import CoordError
+from coord.service.coord import DAEMON_BELL, Coord
+from coord.stores.bell import Bell
+
+_LONGEST_WAIT = 1.0
+_LONGEST_PAUSE = 60.0
+
+
+class Committing:
+    """Who looks at the folders asks this, between two looks, whether anything has come to the ledger."""
+
+    def __init__(self, coord: Coord, say: Callable[[str], None], tell: Callable[[], None]) -> None:
+        self._coord = coord
+        self._say = say
+        self._tell = tell
+        self._over = threading.Event()
+        self._fresh = threading.Event()
+
+    def tell(self) -> None:
+        """Say what has been committed since the last time; costs nothing where nothing has."""
+        if self._fresh.is_set():
+            self._fresh.clear()
+            self._tell()
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Commit what is noted until the block ends, and once more then."""
+        with self._coord.bells.listen(DAEMON_BELL) as bell:
+            thread = threading.Thread(target=self._run, args=(bell,), daemon=True, name="coord-committing")
+            thread.start()
+            try:
+                yield
+            finally:
+                self._over.set()
+                self._coord.bells.ring(DAEMON_BELL)
+                thread.join()
+                self._coord.committer.settle()
+                self._tell()
+
+    def _run(self, bell: Bell) -> None:
+        failures = 0
+        while not self._over.is_set():
+            try:
+                if self._coord.committer.settle():
+                    self._fresh.set()
+                failures = 0
+            except (CoordError, OSError) as fault:
+                failures += 1
+                self._say(f"failed to commit ({failures}): {fault}; trying again")
+                self._over.wait(min(2.0 ** (failures - 1), _LONGEST_PAUSE))
+            else:
+                bell.wait(_LONGEST_WAIT)
