@@ -104,6 +104,20 @@ def ledger_of_nothing(farm: Farm) -> None:
     (farm.common / "refs/heads/coord/ledger").write_text(f"{'12' * 20}\n")
 
 
+def ledger_of_code(farm: Farm) -> None:
+    git(farm.home, "update-ref", "refs/heads/coord/ledger", "main")
+
+
+def ledger_a_blob(farm: Farm) -> None:
+    blob = git(farm.home, "rev-parse", "main:README.md")
+    (farm.common / "refs/heads/coord/ledger").write_text(f"{blob}\n")
+
+
+def ledger_a_tree(farm: Farm) -> None:
+    tree = git(farm.home, "rev-parse", "main^{tree}")
+    (farm.common / "refs/heads/coord/ledger").write_text(f"{tree}\n")
+
+
 def ledger_rewound(farm: Farm) -> None:
     git(farm.home, "branch", "-f", "coord/ledger", "coord/ledger~3")
 
@@ -222,6 +236,9 @@ MENDED: dict[Plant, str] = {
     ledger_missing: "ledger-missing",
     ledger_torn: "ledger-missing",
     ledger_of_nothing: "ledger-missing",
+    ledger_of_code: "ledger-foreign",
+    ledger_a_blob: "ledger-foreign",
+    ledger_a_tree: "ledger-foreign",
     ledger_rewound: "ledger-rewound",
     ledger_diverged: "ledger-diverged",
     from_a_backup: "files-from-a-backup",

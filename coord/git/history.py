@@ -63,6 +63,9 @@ def entries(
 
     A ledger that has not begun has none. LIMIT counts from the end at which the reading
     begins. A merge made by hand shows what it brought against its first parent.
+
+    Raises:
+        Corrupt: UNTIL is something else than a commit.
     """
     if not _COMMIT.fullmatch(until) and git.tip(until) is None:
         return
@@ -70,8 +73,13 @@ def entries(
     shown = _CHANGES if with_changes else ("-s",)
     span = until if since is None else f"{since}..{until}"
     arguments = ("log", "-z", "--encoding=UTF-8", _HEAD, *order, *shown, "--end-of-options", span, "--")
+    none = since is None and limit != 0
     with git.stream(*arguments) as out:
-        yield from islice(_entries(_tokens(out)), limit)
+        for entry in islice(_entries(_tokens(out)), limit):
+            none = False
+            yield entry
+    if none:
+        raise Corrupt(f"{until[:10]}, where the ledger is said to be, is no commit", hint="coord doctor --fix")
 
 
 def chosen(git: Git, commits: Sequence[str]) -> Iterator[Entry]:

@@ -17,6 +17,7 @@ from coord.model.records import Event
 REF = "refs/heads/coord/ledger"
 _ATTEMPTS = 3  # `git gc --prune=now` deletes the pack that is being written
 _COMMITTER = ("coord", "coord@coord.local")
+_TAIL = 512  # bytes at the end of a reflog: its last line, with words
 _SETTINGS = {
     "fastimport.unpackLimit": "0",  # one pack for each batch, never loose objects
     "core.fsync": "all",  # pack, index of the pack and the loose ref: git 2.36 and newer
@@ -46,7 +47,7 @@ class Ledger:
 
         Raises:
             LedgerMoved: the branch is no longer at PARENT.
-            Refused: a key cannot be a path in git.
+            Refused: a key cannot be a path in git; or PARENT is no ledger.
             Unavailable: git could not write, or another process keeps the branch locked.
         """
         if not events:
@@ -57,10 +58,30 @@ class Ledger:
         maintain.tend(self._git, self._common)
         return new
 
+    def is_ledger(self, commit: str) -> bool:
+        """Tell whether any commit up to COMMIT is an event; something else than a commit has none."""
+        words = ("rev-list", "--max-count=1", "--grep=^Coord-Event:", "--end-of-options", commit)
+        return bool(self._git.run(*words, check=False).out)
+
+    def _wrote(self, tip: str) -> bool:
+        """Tell whether it was coord that brought the branch to TIP, as far as its reflog says: that costs no git."""
+        try:
+            with (self._common / "logs" / self.ref).open("rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - _TAIL))
+                *_, last = log.read().splitlines()
+        except (OSError, ValueError):
+            return False
+        return b" %s %s <%s> " % (tip.encode(), *(word.encode() for word in _COMMITTER)) in last
+
     def _write(self, events: Sequence[Event], parent: str | None, now: int, *, attempts: int = _ATTEMPTS) -> str:
         # Asked before as well as by git: git would accept a branch that was set back to an ancestor.
         if self.tip() != parent:
             raise _moved(parent)
+        if parent is not None and not self._wrote(parent) and not self.is_ledger(parent):
+            raise Refused(
+                f"{self.ref} is at {parent[:10]}, which is no ledger: nothing is written on top of it",
+                hint="coord doctor --fix",
+            )
         done = self._import(b"".join(_stream(events, self.ref, parent, now)))
         new = done.out.decode().strip()
         if done.status == 0 or (new and self.tip() == new):

@@ -49,8 +49,9 @@ def verify(
     record is restored under its own author; no file is touched.
 
     Raises:
-        Corrupt: they do not agree; names each key and how it differs.
+        Corrupt: they do not agree; names each key and how it differs. Or the ledger's branch is at no ledger.
     """
+    _has_ledger(coord)
     looks = Looks(coord)
     found = drift(coord, looks)
     committed = reconcile(coord, found) if commit and found else 0
@@ -64,6 +65,12 @@ def verify(
     if deep and tip:
         _connected(coord, tip)
     return Verified(True, len(tree), tip, committed, deep)
+
+
+def _has_ledger(coord: Coord) -> None:
+    tip = coord.ledger.tip()
+    if tip is not None and not coord.ledger.is_ledger(tip):
+        raise Corrupt(f"{tip[:10]}, where the ledger is said to be, is no ledger", hint="coord doctor --fix")
 
 
 def drift(coord: Coord, looks: Looks | None = None) -> tuple[Drift, ...]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 
 from coord.git import branch, history, ledger, merge
+from coord.model import keys
 from coord.model.records import Change
 from coord.service import delivery, leasebook, livefolders
 from coord.service.coord import Coord
@@ -11,6 +12,7 @@ from coord.service.looks import Looks
 from coord.stores.base import LEDGER
 
 _AUTHOR = ("coord", "coord@coord.local")
+_LIVE = tuple(f"{folder}/" for folder in keys.FOLDERS)
 _WORDS = "coord: join two histories of the ledger\n"
 
 
@@ -19,17 +21,21 @@ def join(coord: Coord, lost: str) -> None:
 
     Of a record that only one side changed since they parted, that side's is taken; of one that both
     did, what the file is; where it is neither, the ledger's. A file that is in no history stays.
+    Where they never were one, what is no record came with somebody else's commits: it stays in
+    that history, and leaves the tree.
     """
     with coord.exclusive(leasebook.GUARD), coord.store.exclusive(LEDGER):
         tip = coord.ledger.tip() or ""
         if history.is_ancestor(coord.git, lost, tip):
             return
-        ours, theirs, before = (_tree(coord, commit) for commit in (tip, lost, branch.parted(coord.git, tip, lost)))
+        parting = branch.parted(coord.git, tip, lost)
+        ours, theirs, before = (_tree(coord, commit) for commit in (tip, lost, parting))
         files = Looks(coord).files()
         merged: dict[str, str] = {}
         for key in ours.keys() | theirs.keys():
             a, b, o, f = (side.get(key, "") for side in (ours, theirs, before, files))
-            merged[key] = a if b in (a, o) else b if a == o or f == b else a
+            strange = not parting and not key.startswith(_LIVE)
+            merged[key] = "" if strange else a if b in (a, o) else b if a == o or f == b else a
         if history.is_ancestor(coord.git, tip, lost):
             joined = lost
         else:

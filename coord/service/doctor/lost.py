@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from coord.git import branch, history, ledger, merge
+from coord.git import branch, history, ledger, merge, trash
 from coord.model.errors import Corrupt
 from coord.service import setup
 from coord.service.coord import Coord
@@ -33,11 +33,28 @@ def blocked(coord: Coord) -> Iterator[Finding]:
 
 
 def missing(coord: Coord) -> Iterator[Finding]:
-    """Find a repository without the ledger's branch, or with one that leads nowhere."""
+    """Find a repository without the ledger's branch, or with one that leads nowhere, or to something else."""
     if patient.readable_tip(coord) is not None or coord.ledger.blocked() is not None:
         return
     tip = coord.ledger.tip()
     last = _last_known(coord)
+    back = (
+        f"put back where it was, at {last[:10]}"
+        if last
+        else "taken from a remote that has it, or begun anew from the files"
+    )
+    if tip is not None and branch.is_whole(coord.git, tip):
+        kind = coord.git.text("cat-file", "-t", tip)
+        what = "a commit of something else: no event was ever recorded there" if kind == "commit" else f"a {kind}"
+        yield Finding(
+            code="ledger-foreign",
+            what=f"the ledger's branch is at {tip[:10]}, which is {what}",
+            where=_BRANCH,
+            why="the history of everything was on it; now nothing is committed, and what is sent waits in the journal",
+            next=f"what it is at stays on a ref below {trash.PREFIX}/, and it is {back}",
+            mend=partial(_replace, coord, tip, last),
+        )
+        return
     yield Finding(
         code="ledger-missing",
         what="the ledger's branch is gone, or torn"
@@ -45,9 +62,7 @@ def missing(coord: Coord) -> Iterator[Finding]:
         else f"the ledger's branch is at {tip[:10]}, which git does not have whole",
         where=_BRANCH,
         why="the history of everything is on it, and only it",
-        next=f"it is put back where it was, at {last[:10]}"
-        if last
-        else "it is taken from a remote that has it, or begun anew from the files",
+        next=f"it is {back}",
         mend=partial(_put_back, coord, last),
     )
 
@@ -97,9 +112,22 @@ def _legible(state: Path) -> str:
 
 
 def _last_known(coord: Coord) -> str:
-    """Return the newest commit that the ledger is known to have been at and that is whole, or ""."""
+    """Return the newest commit that the ledger is known to have been at and that is whole and a ledger's, or ""."""
     before = branch.tips_before(coord.git, coord.place.common, ledger.REF)
-    return next((one for one in (*_noted(coord), *before) if branch.is_whole(coord.git, one)), "")
+    return next((one for one in (*_noted(coord), *before) if patient.is_sound(coord, one)), "")
+
+
+def _replace(coord: Coord, tip: str, last: str, _kept: Kept) -> None:
+    with coord.store.exclusive(LEDGER):
+        message = "coord: keep what was in the ledger's place"
+        merge.move(coord.git, f"{trash.PREFIX}/{coord.new_id()}-ledger", tip, "", message=message)
+        if last:
+            merge.move(coord.git, ledger.REF, last, tip, message="coord: put back by doctor")
+        else:
+            coord.git.run("update-ref", "-d", ledger.REF, tip)
+    if not last:
+        setup.init(coord.home)
+    coord.committer.settle()
 
 
 def _put_back(coord: Coord, last: str, kept: Kept) -> None:

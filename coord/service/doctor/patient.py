@@ -32,9 +32,14 @@ def has_configuration(coord: Coord) -> bool:
 
 
 def readable_tip(coord: Coord) -> str | None:
-    """Return the ledger's tip where git has it whole."""
+    """Return the ledger's tip where git has it whole, and it is a ledger's."""
     tip = coord.ledger.tip()
-    return tip if tip is not None and branch.is_whole(coord.git, tip) else None
+    return tip if tip is not None and is_sound(coord, tip) else None
+
+
+def is_sound(coord: Coord, tip: str) -> bool:
+    """Tell whether git has the commit TIP whole, and it is a ledger's."""
+    return branch.is_whole(coord.git, tip) and coord.ledger.is_ledger(tip)
 
 
 def _readable(path: Path) -> Config | None:
