@@ -32,8 +32,8 @@ from coord.stores.files import FileStore
 CONFIG_NAME = ".coord.yaml"
 DAEMON_BELL = "daemon"
 _ENTROPY = 1 << 80
-# Bytes in the journal: some hundred messages, which are committed within a second, and a few thousand; then seconds.
-_NEAR, _FAR = 1 << 18, 1 << 23
+# Bytes in the journal: a hundred messages or so, which are committed at once, and a few thousand; then seconds.
+_NEAR, _FAR = 1 << 17, 1 << 23
 _PACE_EVERY, _PAUSE, _LONGEST_PAUSE = 0.02, 0.005, 1.0
 
 
