@@ -10,7 +10,7 @@ import psutil
 
 from bench import ground
 from bench.ground import Scale
-from coord.git import maintain
+from coord.git import joining, maintain
 from coord.service import benchground, mail
 from coord.service.benchground import AGENTS
 from coord.service.benchrows import Row, p, p50
@@ -43,7 +43,7 @@ def maintenance(scale: Scale) -> Iterator[Row]:
                 most_packs, most_loose = max(most_packs, _packs(home)), max(most_loose, _loose(home))
                 time.sleep(_PAUSE)
         coord.indexed().close()  # whole, however far the daemon had read
-        maintain.repack(coord.git)
+        joining.at_once(coord.place.common)
         grown = {part: size - before[part] for part, size in _taken(home).items()}
     count = len(beside) + len(quiet)
     journal = grown.pop("journal") / _MB  # begun anew every few megabytes, so it does not grow with the messages
@@ -70,7 +70,7 @@ def maintenance(scale: Scale) -> Iterator[Row]:
 
 
 def _repacks(daemon: int) -> bool:
-    return any("repack" in _words(child) for child in psutil.Process(daemon).children(recursive=True))
+    return any(maintain.PROGRAM in _words(child) for child in psutil.Process(daemon).children(recursive=True))
 
 
 def _words(process: psutil.Process) -> list[str]:

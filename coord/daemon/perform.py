@@ -1,6 +1,5 @@
 """Carry out one Action through the service; a failing one is noted and tried again later, never fatal."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,7 +25,6 @@ from coord.service import adopt, leasebook, upkeep, verify, watching
 from coord.service.coord import Coord
 from coord.service.landing import Landing
 
-_LEFT_BEHIND = 3_600.0
 _FIRST, _LONGEST = timedelta(seconds=1), timedelta(minutes=5)
 
 
@@ -105,9 +103,7 @@ class Performer:
             case Reconcile():
                 return verify.reconcile(coord, verify.drift(coord)) > 0
             case Repack():
-                # What killed fast-imports left, too: their marks would keep small packs for ever.
-                maintain.sweep(coord.place.common, time.time() - _LEFT_BEHIND)
-                maintain.repack_in_background(coord.git, coord.private / "guards" / "repack.lock")
+                maintain.tend(coord.place.common)
                 return False
 
     def _note(self, action: Action, fault: CoordError | OSError, now: float) -> None:

@@ -1,15 +1,14 @@
 """The ledger as a writer sees it: events become commits on a branch of its own, never through an index."""
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from coord.git import discovery, maintain, names, stale
 from coord.git.repo import Done, Git
+from coord.git.synced import sync
 from coord.model import trailers
 from coord.model.errors import CoordError, LedgerMoved, Refused
 from coord.model.records import Event
@@ -55,7 +54,7 @@ class Ledger:
         maintain.make_room(self._common)
         new = self._write(events, parent, int(now.timestamp()))
         self._settle()
-        maintain.tend(self._git, self._common)
+        maintain.tend(self._common)
         return new
 
     def is_ledger(self, commit: str) -> bool:
@@ -101,11 +100,11 @@ class Ledger:
         return self._git.run("fast-import", *options, stdin=stream, check=False, env=identity, config=_SETTINGS)
 
     def _settle(self) -> None:
-        """Make the new names durable: git fsyncs files, not the folders that name them."""
+        """Make the new names durable."""
         ref = self._common / self.ref
-        missing = [one for one in (self._common / "objects" / "pack", ref.parent, ref.parent.parent) if not _sync(one)]
+        missing = [one for one in (self._common / "objects" / "pack", ref.parent, ref.parent.parent) if not sync(one)]
         if missing:
-            _sync(self._common / "packed-refs")  # where `git pack-refs` has just moved it
+            sync(self._common / "packed-refs")  # where `git pack-refs` has just moved it
 
     def blocked(self) -> Refused | None:
         """Return what stands in the way of the branch's name, where it does."""
@@ -150,24 +149,6 @@ def _stream(events: Sequence[Event], ref: str, parent: str | None, now: int) -> 
 
 def _moved(parent: str | None) -> LedgerMoved:
     return LedgerMoved(f"the ledger is no longer at {parent or 'its beginning'}", hint="read it again and retry")
-
-
-def _sync(path: Path) -> bool:
-    """Make what PATH holds durable; tell whether it is there."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        # On macOS fsync stops at the drive's cache; some of its network drives know nothing more.
-        with suppress(OSError):
-            if full := getattr(fcntl, "F_FULLFSYNC", None):
-                fcntl.fcntl(descriptor, full)
-                return True
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def _data(content: bytes) -> bytes:

@@ -7,21 +7,23 @@ dozens of packs a second, and without a daemon every command makes one.
 import fcntl
 import os
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from coord.git.repo import Git
-from coord.model.errors import CoordError
+from coord.git import packs
 
-PACKS = 20  # git gc --auto runs at more than 50, and a repack takes a while
+PACKS = 20  # git gc --auto runs at more than 50, and joining takes a while
 CROWDED = 45
 LOOSE_IN_ONE_OF_256 = 20  # git gc --auto runs at 6,700 loose objects, 27 in a folder
-# No --write-midx: beside a gc it may name packs that the gc has just taken away, and `git fsck` fails.
-COMMAND = ("repack", "-d", "-n", "--quiet", "--geometric=2")
+PROGRAM = "coord.git.joining"
 KEPT_BY = b"fast-import"
-_LIMIT = 600.0
+JOINED = b"coord"  # what says in a pack's mark that it is kept while those joined in it go
+# In the lock: its holder waits for other gits, or the last one failed.
+WAITING, FAILED = b"waiting", b"failed"
+_PAUSE = 60.0
 _LONGEST_BRAKE = 2.0
 _POLL = 0.005
 _LEFT_BEHIND = 3_600.0
@@ -31,53 +33,41 @@ _HALF_WRITTEN = ("tmp_pack_*", "tmp_idx_*", "tmp_rev_*", ".tmp-*-pack-*")
 
 
 def needs_repack(common: Path) -> bool:
-    """Tell whether packs or loose objects have become many; runs no git.
-
-    Loose objects are estimated from one folder, as git does.
-    """
-    return packs(common) > PACKS or len(_names(common / "objects" / "17")) > LOOSE_IN_ONE_OF_256
+    """Tell whether packs or loose objects have become many; runs no git."""
+    return len(packs.joinable(common)) > PACKS or many_loose(common)
 
 
-def packs(common: Path) -> int:
-    """Return how many packs a repack may join."""
-    suffixes = [name.rpartition(".")[2] for name in _names(common / "objects" / "pack")]
-    return suffixes.count("pack") - sum(suffixes.count(kind) for kind in ("keep", "promisor", "mtimes"))
+def many_loose(common: Path) -> bool:
+    """Tell whether loose objects have become many, estimated from one folder, as git does."""
+    return packs.loose_in_one_of_256(common) > LOOSE_IN_ONE_OF_256
 
 
-def tend(git: Git, common: Path) -> None:
+def tend(common: Path) -> None:
     """Begin to make the repository smaller, if it is time to; waits for nothing and never fails."""
-    if not needs_repack(common):
+    if not needs_repack(common) or _failed_just_now(lock_of(common)):
         return
-    lock = lock_of(common)
-    with suppress(OSError, CoordError):  # a full disk, say: whoever writes next begins it
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        if repack_in_background(git, lock):
+    with suppress(OSError):  # a full disk, say: whoever writes next begins it
+        if join_in_background(common):
             sweep(common, time.time() - _LEFT_BEHIND)
 
 
 def make_room(common: Path, limit: float = _LONGEST_BRAKE) -> None:
-    """Where packs come faster than a repack joins them, wait until it is done, for LIMIT seconds at most."""
-    if packs(common) < CROWDED:
+    """Where packs come faster than they are joined, wait until that is done, for LIMIT seconds at most."""
+    if len(packs.joinable(common)) < CROWDED:
         return
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline and _is_held(lock_of(common)):
+    lock, deadline = lock_of(common), time.monotonic() + limit
+    while time.monotonic() < deadline and is_joining(common) and lock.read_bytes() != WAITING:
         time.sleep(_POLL)
 
 
-def repack(git: Git) -> None:
-    """Join small packs and loose objects into larger packs; safe beside any other git.
+def join_in_background(common: Path) -> bool:
+    """Start to join small packs, without waiting for it, unless it is being done; tell whether it was started.
 
-    Nothing is pruned, packs with a `.keep` stay, and old packs go only after the new one is in place.
+    The new process inherits the OS lock, so it counts as running exactly as long as it lives,
+    whatever becomes of its parent.
     """
-    git.run(*COMMAND, timeout=_LIMIT)
-
-
-def repack_in_background(git: Git, lock: Path) -> bool:
-    """Start `repack` without waiting for it, unless one runs already; tell whether it was started.
-
-    The new process inherits an OS lock on the file LOCK, so it counts as running exactly as
-    long as it lives, whatever becomes of its parent.
-    """
+    lock = lock_of(common)
+    lock.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,7 +75,15 @@ def repack_in_background(git: Git, lock: Path) -> bool:
         return False
     else:
         silent = subprocess.DEVNULL
-        process = git.start(*COMMAND, stdout=silent, stderr=silent, pass_fds=(descriptor,))
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", PROGRAM, str(common)],
+            cwd=common,
+            stdin=silent,
+            stdout=silent,
+            stderr=silent,
+            pass_fds=(descriptor,),
+            start_new_session=True,
+        )
         threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie while we live
         return True
     finally:
@@ -113,13 +111,14 @@ def sweep(common: Path, before: float) -> int:
 
 
 def lock_of(common: Path) -> Path:
-    """Return the file whose OS lock a running repack holds."""
+    """Return the file whose OS lock is held by whoever joins packs."""
     return common / "coord" / "guards" / "repack.lock"
 
 
-def _is_held(lock: Path) -> bool:
+def is_joining(common: Path) -> bool:
+    """Tell whether packs are being joined now."""
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(lock_of(common), os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
@@ -132,8 +131,8 @@ def _is_held(lock: Path) -> bool:
         os.close(descriptor)
 
 
-def _names(folder: Path) -> list[str]:
+def _failed_just_now(lock: Path) -> bool:
     try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []
+        return lock.read_bytes() == FAILED and abs(time.time() - lock.stat().st_mtime) < _PAUSE
+    except OSError:
+        return False

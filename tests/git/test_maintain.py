@@ -1,9 +1,7 @@
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coord.git import history, maintain
+from coord.git import history, joining, maintain
 from coord.git.ledger import REF, Ledger
 from coord.git.repo import Git
 from coord.model import ids
@@ -68,12 +66,12 @@ def test_many_packs_become_few_and_nothing_is_lost(top: Path) -> None:
     assert not maintain.needs_repack(common)
     told |= fill(top, 1)
     assert maintain.needs_repack(common)
-    maintain.repack(Git(top))
+    joining.at_once(top / ".git")
     assert packs(top) < 5
     assert not maintain.needs_repack(common)
-    maintain.repack(Git(top))
+    joining.at_once(top / ".git")
     told |= fill(top, 8)
-    maintain.repack(Git(top))
+    joining.at_once(top / ".git")
     assert packs(top) < 8
     assert history.ids_in(Git(top), None, REF) == told
     sh(top, "fsck", "--strict", "--full")
@@ -92,7 +90,7 @@ def test_loose_objects_count_too(top: Path) -> None:
     Git(top).run("fast-import", "--quiet", stdin=stream, config={"fastimport.unpackLimit": "100000"})
     assert packs(top) == 0
     assert maintain.needs_repack(common)
-    maintain.repack(Git(top))
+    joining.at_once(top / ".git")
     assert not maintain.needs_repack(common)
 
 
@@ -102,65 +100,41 @@ def test_packs_that_stay_are_not_counted(top: Path) -> None:
     for pack in kept:
         pack.with_suffix(".keep").touch()
     assert not maintain.needs_repack(top / ".git")
-    maintain.repack(Git(top))
+    joining.at_once(top / ".git")
     assert all(pack.exists() for pack in kept)
     assert packs(top) < 15
 
 
 def test_a_new_repository_needs_nothing(top: Path) -> None:
     assert not maintain.needs_repack(top / ".git")
-    maintain.repack(Git(top))
-
-
-def test_repacking_beside_writers_and_gc_loses_nothing(top: Path) -> None:
-    over = threading.Event()
-
-    def repacker(*command: str) -> Callable[[], None]:
-        def loop() -> None:
-            while not over.is_set():
-                subprocess.run(["git", *command], cwd=top, capture_output=True, check=False)
-
-        return loop
-
-    loops = (repacker(*maintain.COMMAND), repacker("gc", "-q"))
-    threads = [threading.Thread(target=loop) for loop in loops]
-    for thread in threads:
-        thread.start()
-    try:
-        told = fill(top, 60)
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-    assert history.ids_in(Git(top), None, REF) == told
-    assert len(history.tree(Git(top), REF)) == 60
-    sh(top, "fsck", "--strict", "--full")
+    joining.at_once(top / ".git")
 
 
 def test_in_the_background_only_one_runs_and_nobody_waits(top: Path) -> None:
     fill(top, 12)
-    lock = top / ".git" / "repack.lock"
+    common = top / ".git"
+    lock = maintain.lock_of(common)
+    lock.parent.mkdir(parents=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert not maintain.repack_in_background(Git(top), lock)
+        assert not maintain.join_in_background(common)
         assert packs(top) == 12
-    assert maintain.repack_in_background(Git(top), lock)
+    assert maintain.join_in_background(common)
     until(lambda: packs(top) < 3)
-    until(lambda: maintain.repack_in_background(Git(top), lock))
+    until(lambda: maintain.join_in_background(common))
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
 
 
 def test_the_lock_lives_as_long_as_the_child_and_not_its_parent(top: Path, tmp_path: Path) -> None:
-    lock, gate = top / ".git" / "repack.lock", tmp_path / "gate"
-    slow = tmp_path / "bin" / "git"
+    fill(top, 3)
+    gate, slow = tmp_path / "gate", tmp_path / "bin" / "git"
     slow.parent.mkdir()
-    others = f'case "$*" in *repack*) ;; *) exec {shutil.which("git")} "$@" ;; esac'  # GitPython asks for the version
-    slow.write_text(f"#!/bin/sh\n{others}\ntouch {gate}.in\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n")
+    slow.write_text(f"#!/bin/sh\ntouch {gate}.in\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n")
     slow.chmod(0o755)
     code = (
-        "from pathlib import Path; from coord.git import maintain; from coord.git.repo import Git;"
-        f"assert maintain.repack_in_background(Git(Path({str(top)!r})), Path({str(lock)!r}))"
+        "from pathlib import Path; from coord.git import maintain;"
+        f"assert maintain.join_in_background(Path({str(top / '.git')!r}))"
     )
     environment = {**os.environ, "PATH": f"{slow.parent}:{os.environ['PATH']}"}
     began = time.monotonic()
@@ -168,10 +142,10 @@ def test_the_lock_lives_as_long_as_the_child_and_not_its_parent(top: Path, tmp_p
     assert time.monotonic() - began < 10
     try:
         until(Path(f"{gate}.in").exists)
-        assert not maintain.repack_in_background(Git(top), lock)
+        assert not maintain.join_in_background(top / ".git")
     finally:
         gate.touch()
-    until(lambda: maintain.repack_in_background(Git(top), lock))
+    until(lambda: maintain.join_in_background(top / ".git"))
 
 
 def test_sweep_takes_only_what_killed_imports_left(top: Path) -> None:
@@ -209,7 +183,7 @@ def test_the_ledger_keeps_its_own_packs_few(top: Path, monkeypatch: pytest.Monke
         told |= fill(top, 1)
         most = max(most, packs(top))
     assert most <= maintain.CROWDED
-    until(lambda: maintain.repack_in_background(Git(top), maintain.lock_of(top / ".git")))
+    until(lambda: maintain.join_in_background(top / ".git"))
     assert history.ids_in(Git(top), None, REF) == told
 
 
@@ -230,5 +204,5 @@ def test_a_crowd_of_packs_waits_for_the_repack_but_not_for_ever(top: Path) -> No
 def test_tending_never_fails(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(top, maintain.PACKS + 1)
     (top / ".git/coord").write_text("in the way")
-    tend(Git(top), top / ".git")
+    tend(top / ".git")
     assert packs(top) == maintain.PACKS + 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from coord.git import indexlock, maintain, stale
+from coord.git import indexlock, maintain, others, stale
 from coord.service.coord import Coord
 from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
@@ -52,16 +52,18 @@ def halves(coord: Coord) -> Iterator[Finding]:
 
 
 def crashes(coord: Coord) -> Iterator[Finding]:
-    """Find crash reports and marks of killed fast-imports."""
+    """Find crash reports of fast-imports, and marks that those or joins of packs left when they were killed."""
+    joining = maintain.is_joining(coord.place.common)
+    marks = (maintain.KEPT_BY,) if joining else (maintain.KEPT_BY, maintain.JOINED)
     found = [
         path
         for path in _ownerless(coord, _matching(coord, _CRASHES, _LONG))
-        if path.suffix != ".keep" or path.read_bytes() == maintain.KEPT_BY
+        if path.suffix != ".keep" or path.read_bytes() in marks
     ]
     if found:
         yield Finding(
             code="git-crashes",
-            what=f"{counted(found, 'trace')} of a fast-import that was killed",
+            what=f"{counted(found, 'trace')} of what was killed while it wrote packs",
             where=place(coord, *found),
             why="the marks keep git from ever joining those packs with others",
             next="they are put aside",
@@ -80,9 +82,9 @@ def _ownerless(coord: Coord, found: list[Path]) -> list[Path]:
     if not found:
         return []
     newest = max(path.lstat().st_mtime for path in found)
-    if stale.living(coord.place.common, before=newest + _SLACK) is None:
+    if others.living(coord.place.common, before=newest + _SLACK) is None:
         return found
-    return [path for path in found if stale.living(coord.place.common, before=path.lstat().st_mtime + _SLACK) is None]
+    return [path for path in found if others.living(coord.place.common, before=path.lstat().st_mtime + _SLACK) is None]
 
 
 def _is_busy(lock: Path) -> bool:
@@ -99,7 +101,7 @@ def _unlock(coord: Coord, found: Sequence[Path], kept: Kept) -> None:
                 continue
         with coord.store.exclusive(LEDGER):  # whoever commits removes such locks, too
             kept.copy(path)
-            stale.remove(path, coord.place.common, harmless=stale.READERS)
+            stale.remove(path, coord.place.common, harmless=others.READERS)
 
 
 def _remove(found: Sequence[Path], _kept: Kept) -> None:
