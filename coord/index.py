@@ -9,14 +9,17 @@ SQLite cannot read, or somebody keeps locked, is set aside and made again.
 import fcntl
 import os
 import re
+import shutil
 import sqlite3
+import tempfile
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import sqlite_utils
 
@@ -29,12 +32,15 @@ from coord.model.errors import BadRecord, Unavailable
 
 FORMAT = 3  # 2: the highest token of a grant of several leases; 3: no text that git has
 _PATIENCE = 30.0  # seconds; making the index of 100,000 events again takes less
+_NOT_ITS_FAULT = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 _KEPT_LOG = 1 << 22  # bytes of SQLite's own log that stay after much was written at once
 _TOKEN = re.compile(r"[0-9]{1,15}", re.ASCII)
 _NO_MESSAGES = (f"{keys.MERGES}/", f"{keys.DEAD}/")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_TOLD = 500  # events between two words of how far it is: a few hundredths of a second
 _T = TypeVar("_T")
+Tell = Callable[[int], None]
 _Row = Mapping[str, Any]
 # Commits, blobs and ids are bytes, half the length of their text. `tail` is the end of an id read backwards, so that
 # an ending is found as quickly as a beginning. A key is its folder, its id and the rest; one without an id has a number
@@ -66,13 +72,23 @@ _THREAD = f"SELECT id, {_BLOB} FROM messages WHERE thread = ? OR (id = ? AND thr
 class Index:
     """The ledger in SQLite, at PATH; several processes may use it at once."""
 
-    def __init__(self, path: Path, git: Git, *, patience: float = _PATIENCE) -> None:
+    def __init__(self, path: Path, git: Git, *, patience: float = _PATIENCE, tell: Tell | None = None) -> None:
+        """TELL is called now and then while much is read, with the number of events read so far."""
         self.path = path
+        self._tell = tell
         self.git = git
         self._patience = patience
         self._common = discovery.find(git.cwd).common
         self._database: sqlite_utils.Database | None = None
         self._opened = (0, 0)
+
+    @classmethod
+    def elsewhere(cls, git: Git, *, tell: Tell | None = None) -> Self:
+        """Return an index in a temporary folder, for where no other can be written; it goes with the process."""
+        folder = tempfile.mkdtemp(prefix="coord-")
+        made = cls(Path(folder) / "index.db", git, tell=tell)
+        weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
+        return made
 
     def close(self) -> None:
         """Let go of the file; the next question opens it again."""
@@ -176,15 +192,19 @@ class Index:
         """Do WORK; when SQLite cannot, set its file aside, read the ledger again and do it once more."""
         try:
             return work()
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_ITS_FAULT:
+                raise self._unusable(error) from error
             self._set_aside()
         try:
             self._sync()
             return work()
         except sqlite3.DatabaseError as error:
-            raise Unavailable(
-                f"the index {self.path} cannot be used: {error}", hint="see that its disk has space and can be written"
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> Unavailable:
+        hint = "see that its disk has space and can be written, then: coord doctor --fix"
+        return Unavailable(f"the index {self.path} cannot be used: {error}", hint=hint)
 
     def _set_aside(self) -> None:
         self.close()
@@ -252,6 +272,8 @@ class Index:
         for seq, entry in enumerate(history.entries(self.git, since=base, until=tip), before + 1):
             by_others = by_others or not entry.kind
             writer.event(seq, entry)
+            if self._tell is not None and not (seq - before) % _TOLD:
+                self._tell(seq - before)
             for op, key, blob in entry.changes:
                 if keys.is_record(key):
                     writer.record(key, blob, op != "D", seq)

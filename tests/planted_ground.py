@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -107,6 +108,61 @@ def config_missing(farm: Farm) -> None:
 
 def private_missing(farm: Farm) -> None:
     shutil.rmtree(farm.private)
+
+
+def private_a_file(farm: Farm) -> None:
+    private_missing(farm)
+    farm.private.write_text("what is this?\n")
+
+
+def misplaced(farm: Farm) -> None:
+    """Folders and files have changed places, all that coord keeps."""
+    for name in ("journal/state.json", "index.db", "daemon.json", "healed", "guards/doctor.lock"):
+        swap(farm.private / name)
+
+
+def misplaced_folders(farm: Farm) -> None:
+    for name in ("journal", "guards", "bells", "tmp", "seen", "kept"):
+        swap(farm.private / name)
+
+
+def misplaced_journal(farm: Farm) -> None:
+    swap(next((farm.private / "journal").glob("*.log")))
+
+
+def swap(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+        path.write_text(f"instead of {path.name}\n")
+    else:
+        path.unlink(missing_ok=True)
+        path.mkdir(parents=True)
+        (path / "within").write_text(f"instead of {path.name}\n")
+
+
+def config_empty(farm: Farm) -> None:
+    (farm.home / ".coord.yaml").write_text(" \n")
+
+
+def bench_left(farm: Farm) -> None:
+    drop(farm.private, "bench/repository/inbox/agent-000/x.md", b"words to measure with\n")
+
+
+def disk_full(farm: Farm) -> None:
+    _disk(farm, f_bavail=3)
+
+
+def no_names_left(farm: Farm) -> None:
+    _disk(farm, f_favail=0)
+
+
+def read_only(farm: Farm) -> None:
+    _disk(farm, f_flag=os.ST_RDONLY)
+
+
+def _disk(farm: Farm, **given: int) -> None:
+    told = {"f_flag": 0, "f_bavail": 1 << 30, "f_frsize": 4096, "f_files": 1 << 20, "f_favail": 1 << 20}
+    farm.monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(**(told | given)))
 
 
 def git_leftovers(farm: Farm) -> None:

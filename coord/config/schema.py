@@ -158,6 +158,11 @@ class Config:
         """The agents and the owner: all who speak, and have a mailbox of their own."""
         return (*self.names, mailboxes.OWNER)
 
+    @property
+    def lack(self) -> str:
+        """What to add where names are listed and there are none: who makes them."""
+        return "" if self.agents else "; .coord.yaml names no agent: name them there, then run `coord init`"
+
     def agent(self, name: str) -> Agent:
         """Return the agent NAME.
 
@@ -167,7 +172,7 @@ class Config:
         for agent in self.agents:
             if agent.name == name:
                 return agent
-        hint = did_you_mean(name, self.names) or "Name the agents in .coord.yaml."
+        hint = did_you_mean(name, self.names) or f"Known: {', '.join(self.everybody)}{self.lack}"
         raise UnknownAgent(f"no agent is named {shown(name)}", hint=hint, name=name)
 
     def group(self, name: str) -> tuple[str, ...]:

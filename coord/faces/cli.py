@@ -9,7 +9,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import click
 
 import coord
-from coord.faces import jsontext, page, render, report, wire
+from coord.faces import jsontext, meter, page, render, report, wire
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Usage
 from coord.model.untrusted import clean_line
@@ -192,7 +193,8 @@ def leaf(command: AnyCommand) -> click.Command:
         with given.open(command.opens) as opened:
             if who := opened.whoever():
                 opened.presence.note(who, command.name)
-            result = command(opened, *positional, **named)
+            with _metered(opened):
+                result = command(opened, *positional, **named)
         show(result, given)
         if opened.left is not None:
             click.echo(f"coord: done, but not yet in the ledger: {clean_line(opened.left.message)}", err=True)
@@ -209,6 +211,19 @@ def leaf(command: AnyCommand) -> click.Command:
         example=command.example,
         words=[(_metavar(param), param.help.rstrip("…")) for param in command.params if param.positional],
     )
+
+
+@contextmanager
+def _metered(opened: Coord) -> Iterator[None]:
+    """Show on a terminal how far a long reading of the ledger is."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    opened.tell = told = meter.Meter(sys.stderr)
+    try:
+        yield
+    finally:
+        told.end()
 
 
 def arguments(params: Sequence[Param], values: Mapping[str, Any]) -> tuple[list[object], dict[str, object]]:

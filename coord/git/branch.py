@@ -72,7 +72,7 @@ def tree_with(git: Git, commit: str, blobs: Mapping[str, str]) -> str:
 
 
 def tree_of(git: Git, common: Path, blobs: Mapping[str, str]) -> str:
-    """Return the tree that holds BLOBS at their paths, or "" where git lacks one of them; writes nothing of it."""
+    """Return the tree that holds BLOBS at their paths, or "" where one is none or git lacks it; writes nothing of it."""
     with tempfile.TemporaryDirectory(prefix="coord-") as folder:
         objects = Path(folder) / "objects"
         objects.mkdir()
@@ -82,9 +82,10 @@ def tree_of(git: Git, common: Path, blobs: Mapping[str, str]) -> str:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(common / "objects"),
         }
         lines = (b"100644 %s\t%s\0" % (blob.encode(), os.fsencode(path)) for path, blob in blobs.items() if blob)
-        git.run("update-index", "-z", "--index-info", stdin=b"".join(lines), env=env, check=False)
+        filled = git.run("update-index", "-z", "--index-info", stdin=b"".join(lines), env=env, check=False)
         done = git.run("write-tree", env=env, check=False)
-        return done.out.decode().strip() if done.status == 0 else ""
+        # What could not be filled is the empty tree, which every ledger was once.
+        return done.out.decode().strip() if filled.status == done.status == 0 else ""
 
 
 def age_of_tree(git: Git, tip: str, tree: str) -> int:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +19,7 @@ from coord.git import repo as gits
 from coord.git.discovery import Place
 from coord.model import ids, keys, mailboxes
 from coord.model import scope as scopes
-from coord.model.errors import CoordError, Usage
+from coord.model.errors import CoordError, Unavailable, Usage
 from coord.model.records import Change, Event
 from coord.service import committer as committing
 from coord.service import screen as screens
@@ -66,6 +66,7 @@ class Coord:
         self._config_stamp = _stamp(self.home / CONFIG_NAME)
         self._algorithm = ""
         self.left: CoordError | None = None
+        self.tell: Callable[[int], None] | None = None  # what hears how far a long reading of the ledger is
 
     @classmethod
     def open(cls, start: Path, *, who: str = "", clock: Clock | None = None) -> Self:
@@ -108,7 +109,7 @@ class Coord:
     @cached_property
     def index(self) -> "indexing.Index":
         """The index of the ledger."""
-        return indexing.Index(self.private / "index.db", self.git)
+        return indexing.Index(self.private / "index.db", self.git, tell=self.tell)
 
     @cached_property
     def committer(self) -> "committing.Committer":
@@ -173,7 +174,7 @@ class Coord:
         names = ", ".join(self.config.everybody)
         raise Usage(
             "who is speaking? Nothing says which agent this is",
-            hint=f"give --as NAME, set COORD_AGENT, or stand in an agent's worktree; known: {names}",
+            hint=f"give --as NAME, set COORD_AGENT, or stand in an agent's worktree; known: {names}{self.config.lack}",
         )
 
     def known(self, name: str) -> str:
@@ -313,7 +314,8 @@ class Coord:
             self.committer.in_flight.discard(event.id)
             self._unsettled = not self.bells.ring(DAEMON_BELL)
         if not self.commits:
-            self._keep_pace()
+            with suppress(CoordError):  # it has happened all the same, and whoever settles says so
+                self._keep_pace()
 
     def _keep_pace(self) -> None:
         """Wait where events are noted faster than they are committed, so that the ledger is never far behind.
@@ -353,9 +355,19 @@ class Coord:
             yield
 
     def indexed(self) -> "indexing.Index":
-        """Commit what waits, and return the index once it has read that."""
-        self.committer.settle()
-        self.index.sync()
+        """Commit what waits, and return the index once it has read that.
+
+        A disk that is full or read-only does not keep it from reading what is committed; `left` says what is not.
+        """
+        try:
+            self.committer.settle()
+        except Unavailable as fault:
+            self.left = fault
+        try:
+            self.index.sync()
+        except (Unavailable, OSError):
+            self.index = indexing.Index.elsewhere(self.git, tell=self.tell)
+            self.index.sync()
         return self.index
 
     def blob_id(self, data: bytes) -> str:

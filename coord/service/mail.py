@@ -122,7 +122,10 @@ def _post(coord: Coord, message: Message, identifier: str) -> Sent:
     if found.unknown:
         raise unknown(coord, found)
     if not found.mailboxes:
-        raise Usage(f"{', '.join(message.to)} reaches nobody", hint="a group or `all` never includes its own sender")
+        raise Usage(
+            f"{', '.join(message.to)} reaches nobody",
+            hint=f"a group or `all` never includes its own sender{coord.config.lack}",
+        )
     coord.record(delivery.sent(coord, "mail.sent", message, found))
     return Sent(message, found.mailboxes, found.why)
 
@@ -278,12 +281,11 @@ def thread(coord: Coord, which: Annotated[str, "id of any message in it"]) -> Th
     """Show a conversation from its first message on, what was retired included."""
     root = letters.find(coord, which).message
     identifier = root.thread or root.id
-    coord.committer.settle()
-    coord.index.sync()
+    index = coord.indexed()
     found = {root.id: root}
-    for one, blob in coord.index.thread(identifier):
+    for one, blob in index.thread(identifier):
         if one not in found:
-            found[one] = codec.decode_message(coord.index.content(blob), one)
+            found[one] = codec.decode_message(index.content(blob), one)
     return Thread(identifier, tuple(found[one] for one in sorted(found)))
 
 

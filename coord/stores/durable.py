@@ -28,6 +28,8 @@ _NEXT_STEP = {
     errno.EACCES: "give this user the right to write there, then run it again",
     errno.EPERM: "give this user the right to write there, then run it again",
     errno.EROFS: "the file system is mounted read-only: mount it writable, then run it again",
+    errno.EISDIR: "something else is in that place: coord doctor --fix",
+    errno.ENOTDIR: "something else is in that place: coord doctor --fix",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 

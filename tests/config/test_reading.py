@@ -240,7 +240,7 @@ def test_lookups_name_the_nearest() -> None:
     assert caught.value.hint == "Did you mean web?"
     with pytest.raises(UnknownAgent) as caught:
         DEFAULT.agent("x\x1b[2J")
-    assert caught.value.hint == "Name the agents in .coord.yaml."
+    assert caught.value.hint.endswith(".coord.yaml names no agent: name them there, then run `coord init`")
     assert "\x1b" not in caught.value.message
 
 

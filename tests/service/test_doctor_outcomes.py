@@ -88,6 +88,17 @@ def test_the_records_are_what_they_were(farm: Farm, plant: planted.Plant) -> Non
     assert agrees(farm)
 
 
+def test_files_of_which_one_is_too_large_for_git_are_not_taken_for_the_empty_ones_of_the_beginning(farm: Farm) -> None:
+    planted.too_large(farm)
+    fresh = [message(id=f"{ID[:-1]}{last}", subject=last) for last in "XYZ"]
+    for record in fresh:
+        drop(farm.home, keys.message("security", record), codec.encode(record))
+    before = balance.live(farm.home)
+    assert "files-from-a-backup" not in {one.code for one in examined(farm, fix=True).findings}
+    assert balance.lost(farm.home, before) == set()
+    assert all((farm.home / keys.message("security", record)).exists() for record in fresh)
+
+
 def test_mail_that_went_with_its_mailbox_is_named(farm: Farm) -> None:
     planted.mailbox_missing(farm)
     found = {one.code: one.where for one in examined(farm).findings}

@@ -18,4 +18,5 @@ def _initialised(result: setup.Initialised) -> list[Block]:
     if result.restored:
         made.append(Line(f"  brought back from the ledger: {result.restored} records"))
     made += [Line(f"  {note}", "yellow") for note in result.notes]
-    return [*made, Line("  next: coord watch --detach, then coord status", "dim")]
+    step = "coord watch --detach, then coord status" if result.agents else "name the agents, then coord init again"
+    return [*made, Line(f"  next: {step}", "dim")]

@@ -68,7 +68,7 @@ def _what(need: Need) -> str:
 
 def _agents(agents: tuple[AgentStatus, ...]) -> list[Block]:
     if not agents:
-        return [Line("no agents yet; name them in .coord.yaml", "yellow")]
+        return [Line("no agents yet; name them in .coord.yaml, then run coord init", "yellow")]
     rows: list[tuple[str, ...]] = []
     styles: list[Style] = []
     for agent in agents:

@@ -1,8 +1,9 @@
-"""The configuration, and the private folder: what every other command needs to begin at all."""
+"""The configuration, which every other command needs to begin at all, and what git knows of the live folders."""
 
 import os
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from coord.config import reading
 from coord.git import exclusion, worktree
@@ -14,22 +15,8 @@ from coord.service.doctor.kept import Kept
 from coord.stores import durable
 
 
-def private_folder(coord: Coord) -> Iterator[Finding]:
-    """Find a repository without coord's private folder."""
-    if coord.private.is_dir():
-        return
-    yield Finding(
-        code="private-missing",
-        what="coord's private folder is gone",
-        where=place(coord, coord.private),
-        why="what was sent and not yet committed was in its journal; files that are there still are not lost",
-        next="an empty one is made, and what the files hold is recorded in the ledger",
-        mend=partial(_make_private, coord),
-    )
-
-
 def configuration(coord: Coord) -> Iterator[Finding]:
-    """Find a configuration that is wrong or missing."""
+    """Find a configuration that is wrong or missing, or names nobody."""
     path = coord.home / CONFIG_NAME
     if not os.path.lexists(path):
         committed = _committed(coord) is not None
@@ -45,7 +32,7 @@ def configuration(coord: Coord) -> Iterator[Finding]:
         )
         return
     try:
-        reading.load(path)
+        config = reading.load(path)
     except CoordError as fault:
         yield Finding(
             code="config-wrong",
@@ -54,6 +41,25 @@ def configuration(coord: Coord) -> Iterator[Finding]:
             why="no other command works until it can be read",
             next=fault.hint or f"mend {CONFIG_NAME} with an editor",
         )
+    else:
+        if not config.agents:
+            yield _nobody(coord, path)
+
+
+def _nobody(coord: Coord, path: Path) -> Finding:
+    blank = not path.read_bytes().strip()
+    again = coord.ledger.tip() is not None or _committed(coord)
+    return Finding(
+        code="config-empty" if blank else "config-without-agents",
+        what=f"{CONFIG_NAME} is empty" if blank else f"{CONFIG_NAME} names no agent",
+        where=CONFIG_NAME,
+        why="nobody but the owner can send, read or lease: every other name is unknown",
+        next="it is put aside, and brought back as it was last committed, or with the agents that the ledger names"
+        if blank and again
+        else f"name the agents in {CONFIG_NAME} (agents: [backend, frontend]), then run: coord init",
+        mend=partial(_refill, coord, path) if blank and again else None,
+        warning=not blank,
+    )
 
 
 def tracked(coord: Coord) -> Iterator[Finding]:
@@ -86,14 +92,9 @@ def hidden(coord: Coord) -> Iterator[Finding]:
         )
 
 
-def _make_private(coord: Coord, _kept: Kept) -> None:
-    with durable.faults(f"make {coord.private}"):
-        durable.make_folder(coord.private)
-
-
 def _committed(coord: Coord) -> bytes | None:
     done = coord.git.run("cat-file", "blob", f"HEAD:{CONFIG_NAME}", check=False)
-    return done.out if done.status == 0 else None
+    return done.out if done.status == 0 and done.out.strip() else None
 
 
 def _bring_back(coord: Coord, _kept: Kept) -> None:
@@ -104,6 +105,11 @@ def _bring_back(coord: Coord, _kept: Kept) -> None:
     path = coord.home / CONFIG_NAME
     with durable.faults(f"write {path}"):
         durable.replace(path, data)
+
+
+def _refill(coord: Coord, path: Path, kept: Kept) -> None:
+    kept.move(path)
+    _bring_back(coord, kept)
 
 
 def _hide(coord: Coord, _kept: Kept) -> None:

@@ -1,5 +1,6 @@
 """The index, asked through a copy: opening the file itself would write beside it."""
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -22,6 +23,8 @@ _TRIES = 3
 
 def index(coord: Coord) -> Iterator[Finding]:
     """Find an index that is missing, cannot be read, or says otherwise than the ledger."""
+    if os.path.lexists(coord.index.path) and not coord.index.path.is_file():
+        return  # it is in the index's place, which is another check's matter
     if not coord.index.path.exists():
         # Its lock file is made with it and stays: without one nobody has asked anything yet.
         was = _part(coord.index.path, ".lock").exists()

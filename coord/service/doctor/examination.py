@@ -16,6 +16,7 @@ from coord.service.doctor import (
     livecheck,
     lost,
     noted,
+    private,
     processes,
     rights,
     trees,
@@ -25,9 +26,13 @@ from coord.service.doctor.finding import Check, Finding
 
 # What files and ledger say is taken at its word only where both can be seen whole.
 GROUNDWORK: tuple[Check, ...] = (
+    private.missing,
+    private.misplaced,
     ground.old_git,
     ground.network,
     ground.synced,
+    ground.read_only,
+    ground.full,
     ground.letter_case,
     clocks.ledger,
     clocks.commits,
@@ -36,7 +41,6 @@ GROUNDWORK: tuple[Check, ...] = (
     rights.unusable,
     rights.open_to_all,
     configured.configuration,
-    configured.private_folder,
     configured.hidden,
     configured.tracked,
     leftovers.temporary,  # before anything is committed, which sweeps them away
@@ -56,6 +60,7 @@ GROUNDWORK: tuple[Check, ...] = (
     noted.unfinished,
     leftovers.tickets,
     leftovers.bells,
+    leftovers.bench,
 )
 CONTENT: tuple[Check, ...] = (
     drifted.disagreeing,

@@ -1,6 +1,7 @@
 """What coord stands on: git, and the file system that the repository lies in."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from coord.git import repo
 from coord.service.coord import Coord
 from coord.service.doctor.finding import Finding
 
+_LEAST = 256 << 10  # bytes: a message, its commit, and git's own files beside it
 _NETWORK = ("nfs", "cifs", "smb", "afpfs", "webdav", "davfs", "ncpfs", "9p", "afs", "ceph", "glusterfs", "lustre")
 _NETWORK_BY_FUSE = ("sshfs", "rclone", "s3fs", "davfs", "glusterfs", "macfuse", "osxfuse")
 _SYNCED = ("dropbox", "onedrive", "icloud", "mobile documents", "google drive", "googledrive", "cloudstorage")
@@ -40,6 +42,35 @@ def network(coord: Coord) -> Iterator[Finding]:
                 where=str(path),
                 why="locks there do not hold between machines, and what was synced may be lost all the same",
                 next="move the repository to a local disk, and share it with git push and fetch",
+            )
+
+
+def read_only(coord: Coord) -> Iterator[Finding]:
+    """Find a repository on a file system that is mounted read-only."""
+    for path in _places(coord):
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            yield Finding(
+                code="read-only",
+                what="the file system is mounted read-only",
+                where=str(path),
+                why="what is there can be read; nothing can be sent, leased or mended",
+                next=f"mount it writable: sudo mount -o remount,rw {shlex.quote(str(_mount(path)))}",
+            )
+
+
+def full(coord: Coord) -> Iterator[Finding]:
+    """Find a repository on a file system without room."""
+    for path in _places(coord):
+        found = os.statvfs(path)
+        free = found.f_bavail * found.f_frsize
+        no_names = found.f_files > 0 and not found.f_favail
+        if (free < _LEAST or no_names) and not found.f_flag & os.ST_RDONLY:
+            yield Finding(
+                code="disk-full",
+                what="it has no room for another file" if no_names else f"{free:,} bytes are free there",
+                where=str(path),
+                why="nothing can be sent or leased, or it is noted and cannot be committed",
+                next="free some space on that disk, then run: coord doctor --fix",
             )
 
 
@@ -87,6 +118,10 @@ def _places(coord: Coord) -> list[Path]:
 
 def _is_network(kind: str) -> bool:
     return kind.startswith(_NETWORK) or kind.removeprefix("fuse.") in _NETWORK_BY_FUSE
+
+
+def _mount(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if one.is_mount())
 
 
 def _file_system(path: Path) -> str:

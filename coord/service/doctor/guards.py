@@ -36,5 +36,7 @@ def _look(lock: Path) -> tuple[bool, bytes]:
         return False, os.pread(fd, len(_BUSY), 0)
     except BlockingIOError:
         return True, b""
+    except IsADirectoryError:
+        return False, b""
     finally:
         os.close(fd)

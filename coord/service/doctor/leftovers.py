@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,9 @@ from urllib.parse import unquote
 
 from coord.model import keys
 from coord.model.records import Process
+from coord.service import bench as measuring
 from coord.service.coord import CONFIG_NAME, Coord
+from coord.service.doctor import guards
 from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
 from coord.stores import oslock
@@ -69,6 +72,20 @@ def bells(coord: Coord) -> Iterator[Finding]:
         )
 
 
+def bench(coord: Coord) -> Iterator[Finding]:
+    """Find the repository that a killed `coord bench` was measuring in."""
+    folder = coord.private / measuring.FOLDER
+    if folder.is_dir() and not guards.is_held(coord, measuring.FOLDER):
+        yield Finding(
+            code="bench-left",
+            what="a `coord bench` was killed, and left what it measured with",
+            where=place(coord, folder),
+            why="it takes space, and is nobody's work",
+            next="it is removed",
+            mend=partial(_remove_bench, coord, folder),
+        )
+
+
 def _is_orphan(name: str) -> bool:
     """Tell whether NAME is that of a file which a dead process was writing: `pid~start~boot~random`, or so hidden."""
     match name.removeprefix(".").split("~"):
@@ -106,6 +123,13 @@ def _resting(paths: Iterable[Path]) -> list[Path]:
 def _put_aside(found: Sequence[Path], kept: Kept) -> None:
     for path in found:
         kept.move(path)
+
+
+def _remove_bench(coord: Coord, folder: Path, _kept: Kept) -> None:
+    lock = oslock.singleton(coord.private / "guards" / f"{measuring.FOLDER}.lock")
+    if lock is not None:
+        with lock:
+            shutil.rmtree(folder)
 
 
 def _remove(found: Sequence[Path], _kept: Kept) -> None:

@@ -43,7 +43,7 @@ def garbage(coord: Coord) -> Iterator[Finding]:
     """Find lines in the journal that are no events: torn by a crash, or scribbled over."""
     with suppress(Corrupt):
         found = pending.read(coord)
-        torn = not found.events and not found.damaged and coord.journal.size() and _rests(coord)
+        torn = not found.events and not found.damaged and pending.size(coord) and _rests(coord)
         if found.damaged or torn:
             yield Finding(
                 code="journal-garbage",

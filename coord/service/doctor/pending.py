@@ -2,6 +2,8 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from coord.model.errors import Corrupt
@@ -19,20 +21,18 @@ def read(coord: Coord, *, state: bool = True) -> Pending:
     Raises:
         Corrupt: the journal's state is damaged, or an event is in a later version's format.
     """
-    with tempfile.TemporaryDirectory(prefix="coord-") as folder:
-        copy = Path(folder) / "journal"
-        for left in reversed(range(_TRIES)):
-            try:
-                if (coord.private / "journal").is_dir():
-                    shutil.copytree(coord.private / "journal", copy, dirs_exist_ok=True)
-                break
-            except shutil.Error:  # a segment was drained and removed meanwhile
-                shutil.rmtree(copy, ignore_errors=True)
-                if not left:
-                    raise
-        if not state:
-            (copy / STATE).unlink(missing_ok=True)
-        return Journal(copy).read(livefolders.EVERYTHING)
+    with _copied(coord, state=state) as journal:
+        return journal.read(livefolders.EVERYTHING)
+
+
+def size(coord: Coord) -> int:
+    """Return how many bytes wait.
+
+    Raises:
+        Corrupt: the journal's state is damaged.
+    """
+    with _copied(coord) as journal:
+        return journal.size()
 
 
 def in_flight(coord: Coord) -> set[str]:
@@ -41,3 +41,26 @@ def in_flight(coord: Coord) -> set[str]:
         return livefolders.touched(read(coord))
     except Corrupt:
         return livefolders.touched(read(coord, state=False))
+
+
+@contextmanager
+def _copied(coord: Coord, *, state: bool = True) -> Iterator[Journal]:
+    with tempfile.TemporaryDirectory(prefix="coord-") as folder:
+        copy = Path(folder) / "journal"
+        for left in reversed(range(_TRIES)):
+            try:
+                if (coord.private / "journal").is_dir():
+                    shutil.copytree(coord.private / "journal", copy, dirs_exist_ok=True, ignore=_no_files)
+                break
+            except shutil.Error:  # a segment was drained and removed meanwhile
+                shutil.rmtree(copy, ignore_errors=True)
+                if not left:
+                    raise
+        if not state:
+            (copy / STATE).unlink(missing_ok=True)
+        yield Journal(copy)
+
+
+def _no_files(folder: str, names: Sequence[str]) -> list[str]:
+    """Return what in a journal's file's place is none: another check tells of it."""
+    return [name for name in names if (path := Path(folder) / name).exists() and not path.is_file()]

@@ -25,7 +25,7 @@ def daemon(coord: Coord) -> Iterator[Finding]:
     note = coord.private / watching.IDENTITY
     try:
         alive = oslock.is_alive(Process(**json.loads(note.read_bytes())["process"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return
     except (OSError, ValueError, KeyError, TypeError, CoordError):
         alive = False

@@ -1,7 +1,7 @@
 """Mend what can be mended: a topic after the other, until nothing more changes."""
 
 from coord.service.coord import Coord
-from coord.service.doctor import configured
+from coord.service.doctor import private
 from coord.service.doctor.examination import CONTENT, GROUNDWORK, examine, reread
 from coord.service.doctor.finding import Check, Finding
 from coord.service.doctor.kept import Kept
@@ -24,8 +24,8 @@ class Treatment:
 
     def mend(self) -> None:
         """Mend, then look again at all of it."""
-        # To enter anywhere makes the private folder: whether it is there is looked at before.
-        self._round((configured.private_folder,))
+        # To enter anywhere makes the private folder, and needs its guards: both are looked at before.
+        self._round((private.missing, private.misplaced))
         with self.coord.store.exclusive(GUARD):
             for stage in (GROUNDWORK, CONTENT):
                 for _ in range(_ROUNDS):
