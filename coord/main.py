@@ -7,10 +7,11 @@ from functools import partial
 
 from coord import deferral
 
-# Loaded at first use. Third parties that cost more than 15 ms: git 65, sqlite_utils 65, filelock 35,
-# rich.console 25, psutil 15. Then coord's own rooms that one command in ten needs: 150 ms in all.
+# Loaded at first use. Parties that cost more than 15 ms: git 65, sqlite_utils 65, filelock 35,
+# rich.console 25, psutil 15; and what only mistakes and completion need. Then coord's own rooms
+# that one command in ten needs: 150 ms in all.
 _RICH = ("rich", "rich.cells", "rich.console", "rich.table", "rich.text")
-_PARTIES = ("git", "sqlite_utils", "filelock", "psutil", "click.shell_completion", "traceback", *_RICH)
+_PARTIES = ("git", "sqlite_utils", "filelock", "psutil", "click.shell_completion", "difflib", *_RICH)
 _NOUNS = (
     "bench",
     "checkpoints",
@@ -27,7 +28,7 @@ _NOUNS = (
     "worktrees",
 )
 
-# And those that only who writes, or who asks the ledger, needs.
+# And those that only who writes, who asks the ledger, or who meets the unusual, needs.
 _ROOMS = (
     "coord.git.history",
     "coord.git.ledger",
@@ -35,7 +36,9 @@ _ROOMS = (
     "coord.git.tracked",
     "coord.index",
     "coord.model.mending",
+    "coord.model.scope",
     "coord.model.secrets",
+    "coord.model.yamlevents",
     "coord.service.adopt",
     "coord.service.committer",
     "coord.service.delivery",

@@ -16,7 +16,7 @@ from coord.config.sections import Faults, document, is_empty, plain, shown
 from coord.model import keys
 from coord.model.errors import Usage
 from coord.model.times import format_duration, parse_duration
-from coord.model.yamltext import Fields, Items, Node, Scalar
+from coord.model.yamlnodes import Fields, Items, Node, Scalar
 
 _NONE = Fields({}, {}, 0)
 _INSTEAD = {

@@ -11,7 +11,8 @@ from coord.config.sections import Faults, did_you_mean, entries, plain, shown
 from coord.model import keys, mailboxes
 from coord.model.errors import ConfigError, NotFound, Unavailable, Usage
 from coord.model.times import format_duration
-from coord.model.yamltext import LIMIT, Fields, Node
+from coord.model.yamlnodes import Fields, Node
+from coord.model.yamltext import LIMIT
 
 
 def load(path: Path) -> Config:

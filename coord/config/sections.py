@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, cast
 from coord.model import yamltext
 from coord.model.errors import BadRecord, ConfigError, Usage
 from coord.model.times import parse_duration
-from coord.model.yamltext import Fields, Items, Node, Scalar
+from coord.model.yamlnodes import Fields, Items, Node, Scalar
 
 _MOST_FAULTS = 20
 _NOTHING = Fields({}, {}, 1)

@@ -19,7 +19,8 @@ from coord.model.records import Ack, Checkpoint, Decision, Extra, Kind, Lock, Me
 from coord.model.shapes import TABLES, Column, Table, path_fault
 from coord.model.times import format_time
 from coord.model.untrusted import clean_line
-from coord.model.yamltext import Fields, Items, Node, Scalar, Value, bad
+from coord.model.yamlnodes import Fields, Items, Node, Scalar, bad
+from coord.model.yamltext import Value
 
 FORMAT = 1
 _R = TypeVar("_R", Message, Lock, Checkpoint, Decision, MergeRequest)

@@ -5,11 +5,11 @@ follows, byte for byte. Any other `---` is the body's own.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from coord.model import yamltext
 from coord.model.errors import BadRecord
-from coord.model.yamltext import bad
+from coord.model.yamlnodes import bad
 
 BODY_LIMIT = 256 * 1024  # bytes of UTF-8
 _FILE_LIMIT = BODY_LIMIT + yamltext.LIMIT + 1024
@@ -20,8 +20,7 @@ _KEY = re.compile(r"""["']?(\w[\w -]{0,63})["']?[ \t]{0,8}:(?=\s|\Z)""")
 _HINT = "Mend that line, or move the file out of the folder."
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """A file in two: its front matter, the number of that one's first line, and the body."""
 
     front: str

@@ -9,7 +9,7 @@ import re
 
 from coord.model import yamltext
 from coord.model.errors import BadRecord
-from coord.model.yamltext import Node
+from coord.model.yamlnodes import Node
 
 _LIMIT = 16_384  # longer front matter is no hand's
 _ROUNDS = 32

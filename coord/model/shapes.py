@@ -16,7 +16,8 @@ from coord.model import ids
 from coord.model.errors import Usage
 from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message, Process, Record
 from coord.model.times import parse_time
-from coord.model.yamltext import Fields, Items, Node, Scalar, Value, bad
+from coord.model.yamlnodes import Fields, Items, Node, Scalar, bad
+from coord.model.yamltext import Value
 
 _ORDERS: Mapping[type[Record], str] = {
     Message: "id sender to subject kind priority sent_at thread reply_to ack expires_at refs cause",

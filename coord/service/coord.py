@@ -246,7 +246,7 @@ class Coord:
         return ids.ulid(now, entropy.to_bytes(10, "big"))
 
     @property
-    def form(self) -> scopes.Form:
+    def form(self) -> "scopes.Form":
         """How this repository's file system compares names, as git found when it was made."""
         if self._form is None:
             folds = self.git.setting("core.ignorecase") == "true"

@@ -7,16 +7,17 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coord.model import yamltext
+from coord.model import yamlevents, yamlnodes, yamltext
 from coord.model.errors import BadRecord, CoordError, Usage
-from coord.model.yamltext import Fields, Items, Node, Scalar, Value, read, write
+from coord.model.yamlnodes import Fields, Items, Node, Scalar
+from coord.model.yamltext import Value, read, write
 
 pytestmark = pytest.mark.parametrize("loader", ["C", "Python"])
 
 
 @pytest.fixture(autouse=True)
 def parser(loader: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yamltext, "_LOADER", yaml.CBaseLoader if loader == "C" else yaml.BaseLoader)
+    monkeypatch.setattr(yamlevents, "_LOADER", yaml.CBaseLoader if loader == "C" else yaml.BaseLoader)
 
 
 def plain(node: Node | None) -> Any:
@@ -149,7 +150,7 @@ NO y off null ~ 1.10 010 0x1F 0o17 1e5 12:30:45 2026-11-22 .inf nan = << - ? : #
 SPACED = ["a: b", "a #b", "a ", " a", "a:", "--- ", "\ud7ff\ue000", "a, b", "\U0001fffe", "\u2028", "\x85", "\ufeff"]
 awkward = st.sampled_from(AWKWARD.split() + SPACED)
 words = texts | awkward
-keys = words.filter(lambda key: len(key) <= yamltext.KEY_LIMIT)
+keys = words.filter(lambda key: len(key) <= yamlnodes.KEY_LIMIT)
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 values = words | st.lists(words) | st.dictionaries(keys, words) | numbers
 
