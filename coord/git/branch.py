@@ -72,7 +72,7 @@ def tree_with(git: Git, commit: str, blobs: Mapping[str, str]) -> str:
 
 
 def tree_of(git: Git, common: Path, blobs: Mapping[str, str]) -> str:
-    """Return the tree that holds BLOBS at their paths, or "" where one is none or git lacks it; writes nothing of it."""
+    """Return the tree that holds BLOBS at their paths, or "" where git lacks one or it is none; writes nothing."""
     with tempfile.TemporaryDirectory(prefix="coord-") as folder:
         objects = Path(folder) / "objects"
         objects.mkdir()
