@@ -189,6 +189,18 @@ def too_large(farm: Farm) -> None:
         file.write(b"x" * (1 << 20))
 
 
+def for_nobody(farm: Farm) -> None:
+    for key in (
+        "inbox/x.md",
+        "inbox/ghost/a.md",
+        "inbox/merges/m.md",
+        "inbox/backend/sub/s.md",
+        "inbox/owner/read/r.md",
+    ):
+        drop(farm.home, key, b"hello?\n")
+        old(farm.home / key)
+
+
 def index_missing(farm: Farm) -> None:
     for name in ("index.db", "index.db-wal", "index.db-shm"):
         (farm.private / name).unlink(missing_ok=True)
@@ -278,6 +290,7 @@ BY_HAND: dict[Plant, str] = {
     ground.clock_behind_commit: "clock-behind-commit",
     ground.record_from_the_future: "record-from-the-future",
     credential: "record-with-a-credential",
+    for_nobody: "mail-for-nobody",
     ground.inotify: "inotify-limit",
     ground.instances: "inotify-limit",
     ground.config_wrong: "config-wrong",

@@ -1,5 +1,6 @@
 """Files that a hand wrote into a mailbox and nobody has taken in yet."""
 
+import codecs
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,6 +14,8 @@ from coord.stores import claim
 
 # Where the system tells whether a file is still open, a pause as between two commands of a script is enough.
 SETTLE_AFTER = timedelta(milliseconds=100 if claim.LEASE is None else 10)
+APART = ("merges", "tasks")  # folders of `inbox/` that are no mailboxes, and nobody's either
+_LONGEST_BLANK = 4096
 _UNFINISHED = (".", "#", "~")
 _UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".swp", ".swx", ".crdownload", ".lock")
 
@@ -30,7 +33,7 @@ def waiting(coord: Coord, names: Iterable[str] | None = None) -> tuple[Found, ..
     """Return the hand-written files in some mailboxes (default: in every folder of `inbox/`).
 
     A file still being written must not be taken half: one that changed less than
-    SETTLE_AFTER ago has not rested.
+    SETTLE_AFTER ago has not rested, and one that says nothing yet is no message yet.
     """
     inbox = coord.home / "inbox"
     boxes = [inbox / name for name in names] if names is not None else _folders(inbox)
@@ -38,6 +41,22 @@ def waiting(coord: Coord, names: Iterable[str] | None = None) -> tuple[Found, ..
     # Files that the code branch keeps in `inbox/` are the branch's own, not mail.
     tracked = coord.tracked.below("inbox") if found else frozenset()
     return tuple(one for one in found if one.key not in tracked)
+
+
+def is_unfinished(name: str) -> bool:
+    """Tell whether a file's name is one that editors and downloads give to what is not whole yet."""
+    return name.startswith(_UNFINISHED) or name.endswith(_UNFINISHED_ENDINGS)
+
+
+def is_blank(path: Path) -> bool:
+    """Tell whether a file says nothing: many an editor makes it first and writes to it later."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(_LONGEST_BLANK + 1)
+    return len(data) <= _LONGEST_BLANK and not data.removeprefix(codecs.BOM_UTF8).strip()
 
 
 def _written_by_hand(box: Path) -> Iterator[Found]:
@@ -49,9 +68,9 @@ def _written_by_hand(box: Path) -> Iterator[Found]:
         return
     for entry in entries:
         name = entry.name
-        if name == "read" or name.startswith(_UNFINISHED) or name.endswith(_UNFINISHED_ENDINGS):
+        if name == "read" or is_unfinished(name):
             continue
-        if keys.id_in(name) is not None or not entry.is_file(follow_symlinks=False):
+        if keys.id_in(name) is not None or not entry.is_file(follow_symlinks=False) or is_blank(Path(entry.path)):
             continue
         with suppress(FileNotFoundError):  # taken, or thrown away, since the folder was listed
             age = datetime.now(UTC).timestamp() - entry.stat(follow_symlinks=False).st_mtime
@@ -63,9 +82,8 @@ def _folders(inbox: Path) -> list[Path]:
         entries = sorted(os.scandir(inbox), key=lambda entry: entry.name)
     except OSError:
         return []
-    apart = ("merges", "tasks")
     return [
         inbox / entry.name
         for entry in entries
-        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in apart
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in APART
     ]

@@ -12,10 +12,11 @@ from typing import Annotated
 from coord.git import history
 from coord.model import keys
 from coord.model.errors import Corrupt
-from coord.service import hands, livefolders
+from coord.service import hands, livefolders, strays
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.looks import Drift, Looks
+from coord.service.strays import Stray
 from coord.stores import oslock
 from coord.stores.base import LEDGER
 
@@ -26,13 +27,14 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was proven: so many records, alike in files, ledger and index at this commit."""
+    """What was proven: so many records, alike in files, ledger and index at this commit; `strays` are no records."""
 
     ok: bool
     records: int
     commit: str
     committed: int = 0
     deep: bool = False
+    strays: tuple[Stray, ...] = ()
 
 
 @command("ledger verify", writes=True, example="coord ledger verify --deep")
@@ -46,7 +48,8 @@ def verify(
 
     What is on its way at this moment is no disagreement. With --commit, a message moved to
     `read/` by hand becomes an acknowledgement by its reader, one deleted a removal, a new
-    record is restored under its own author; no file is touched.
+    record is restored under its own author; no file is touched. Files in `inbox/` that
+    nobody will ever take for mail are named.
 
     Raises:
         Corrupt: they do not agree; names each key and how it differs. Or the ledger's branch is at no ledger.
@@ -64,7 +67,7 @@ def verify(
     tip = coord.ledger.tip() or ""
     if deep and tip:
         _connected(coord, tip)
-    return Verified(True, len(tree), tip, committed, deep)
+    return Verified(True, len(tree), tip, committed, deep, strays.of(coord))
 
 
 def _has_ledger(coord: Coord) -> None:

@@ -12,4 +12,8 @@ blocks = singledispatch(unknown)
 @blocks.register
 def _verified(result: verify.Verified) -> list[Block]:
     noted = f"; {result.committed} changes made by hand were recorded" if result.committed else ""
-    return [Line(f"files, ledger and index agree: {result.records} records at {result.commit[:10]}{noted}", "green")]
+    agree = f"files, ledger and index agree: {result.records} records at {result.commit[:10]}{noted}"
+    made: list[Block] = [Line(agree, "green")]
+    for stray in result.strays:
+        made += [Line(f"! {stray.key}: {stray.what}", "yellow"), Line(f"    next: {stray.next}", "dim")]
+    return made

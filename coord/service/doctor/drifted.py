@@ -1,16 +1,18 @@
 """Live files that disagree with the ledger, each kind mended in its own way."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from coord.git import branch, history
 from coord.model.records import Change
-from coord.service import adopt, leasebook, livefolders, verify
+from coord.service import adopt, leasebook, livefolders, strays, verify
 from coord.service.coord import Coord
 from coord.service.doctor import guards, patient, pending
 from coord.service.doctor.finding import Finding, Mend, counted, several
 from coord.service.doctor.kept import Kept
 from coord.service.looks import Drift, Looks
+from coord.service.strays import Stray
 from coord.stores import claim
 from coord.stores.base import LEDGER
 
@@ -88,6 +90,24 @@ def claimed(coord: Coord) -> Iterator[Finding]:
             why="their readers do not see them before somebody looks into that mailbox",
             next="a copy is put aside, and they are delivered",
             mend=partial(_adopt, coord, found),
+        )
+
+
+def strayed(coord: Coord) -> Iterator[Finding]:
+    """Find what hands wrote below `inbox/` and nobody takes for mail."""
+    if not patient.has_configuration(coord):
+        return
+    alike: dict[Stray, list[str]] = {}
+    for one in strays.of(coord):
+        alike.setdefault(replace(one, key=""), []).append(one.key)
+    for kind, found in alike.items():
+        yield Finding(
+            code="mail-says-nothing" if kind.blank else "mail-for-nobody",
+            what=kind.what,
+            where=several(found),
+            why="whoever wrote it may think that it was sent",
+            next=kind.next,
+            warning=kind.blank,
         )
 
 

@@ -65,6 +65,7 @@ GROUNDWORK: tuple[Check, ...] = (
 CONTENT: tuple[Check, ...] = (
     drifted.disagreeing,
     drifted.claimed,
+    drifted.strayed,
     derived.index,
     trees.gone,
     trees.cut_off,
