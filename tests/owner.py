@@ -12,7 +12,6 @@ from pathlib import Path
 from support import eventually, git
 
 LEDGER = "refs/heads/coord/ledger"
-_TRIES = 3
 Operation = Callable[["Owner"], AbstractContextManager[None]]
 
 
@@ -61,13 +60,6 @@ class Owner:
         assert done.returncode == 0, f"git {' '.join(words)}: {done.stderr}"
         return done.stdout.strip()
 
-    def clean(self, *words: str) -> None:
-        """Run a git that may find packs gone that coord joined meanwhile: it says so, changes nothing and works then."""
-        for _ in range(_TRIES - 1):
-            if subprocess.run(["git", *words], cwd=self.repo, check=False, capture_output=True).returncode == 0:
-                return
-        self.git(*words)
-
     def write(self) -> None:
         self.count += 1
         (self.repo / "web_app/index.html").write_text(f"<p>{self.count}\n")
@@ -94,18 +86,18 @@ class Owner:
 
     @contextmanager
     def collect(self) -> Iterator[None]:
-        self.clean("gc", "-q")
+        self.git("gc", "-q")
         yield
 
     @contextmanager
     def prune(self) -> Iterator[None]:
         self.git("reflog", "expire", "--expire=now", "--all")
-        self.clean("gc", "-q", "--prune=now")
+        self.git("gc", "-q", "--prune=now")
         yield
 
     @contextmanager
     def repack(self) -> Iterator[None]:
-        self.clean("repack", "-adq")
+        self.git("repack", "-adq")
         yield
 
     @contextmanager

@@ -11,8 +11,6 @@ from coord.git import maintain
 
 def git(cwd: Path, *args: str) -> str:
     """Run git as a user would and return what it printed."""
-    if "fsck" in args:
-        at_rest(cwd)
     return subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -25,7 +23,7 @@ def eventually(holds: Callable[[], object], *, within: float = 10, what: str = "
 
 
 def at_rest(repo: Path) -> None:
-    """Wait until no repack runs in the background: `git fsck` finds fault with packs that go while it looks."""
+    """Wait until nobody joins packs in the background: what is about to be removed, or counted, changes no more."""
     lock = maintain.lock_of(repo / ".git")
     if lock.exists():
         with lock.open("ab") as held:

@@ -1,20 +1,22 @@
-"""Joining small packs and loose objects into a larger pack, beside any git and unseen by it.
+"""Joining small packs into a larger one, beside any git and unseen by it.
 
 `git repack` will not do. What it takes away as packed, a gc that began before may just have
 unpacked, to delete that pack next; and a gc or an fsck from under which packs go fails. So here
-the new pack is marked to be kept while anything goes, which makes every gc leave it alone; only
-what is in it goes; and only while no git lives that takes stock of packs. Killed at any point
+loose objects, most of them the owner's, stay as they are: packed, what nobody refers to yet would
+be lost to the next `git repack -a -d`. Packs go when all that is in them is in a new one, which a
+gc that does not know it leaves alone; a gc that knows it knows the others, too, and sees to all
+that is in any. And they go only while no git lives that takes stock of packs. Killed at any point
 this loses nothing, and the next one clears away what is left.
 
 Run as a program it is given the repository and, by inheritance, the lock that makes it the only one.
 """
 
 import fcntl
-import os
+import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from coord.git import maintain, others, packs
@@ -24,10 +26,11 @@ from coord.model.errors import CoordError, Unavailable
 
 _PATIENCE = 600.0
 _LIMIT = 600.0
-_FIRST_LOOK, _LATER_LOOKS = 0.05, 1.0
+_FIRST_LOOK, _LATER_LOOKS = 0.05, 0.25
+_FRESH = 0.0005  # seconds; a git needs several times as long from its start to the list of packs
 _LEFT = maintain.PACKS // 2
-_AT_ONCE = 100  # loose objects that go in about a millisecond
 _HIDDEN = ".joined-"
+_ASIDE = "objects/joining"  # in the folder of packs others would find the new one while it is only half there
 # Objects come without paths, by which git would find alike ones; a wider search makes up for it, within bounds.
 _PACKING = ("--quiet", "--delta-base-offset", "--index-version=2", "--window=60", "--window-memory=100m")
 _SETTINGS = {"core.fsync": "all", "pack.packSizeLimit": "0"}
@@ -38,6 +41,7 @@ def at_once(common: Path, patience: float = _PATIENCE) -> None:
 
     Raises:
         Unavailable: git could not pack.
+        FileNotFoundError: a gc took away what was to be packed.
     """
     lock = maintain.lock_of(common)
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -54,20 +58,22 @@ def join(common: Path, patience: float = _PATIENCE) -> None:
 
     Raises:
         Unavailable: git could not pack.
+        FileNotFoundError: a gc took away what was to be packed.
     """
     _clear_away(common)
     if not _quiet(common, time.monotonic() + patience):
         return
     old = choose(packs.joinable(common))
-    loose = packs.loose(common) if maintain.many_loose(common) else {}
-    if len(old) < 2 and not loose:
+    if len(old) < 2:
         return
-    with _packed(common, old, loose) as new:
-        sync(new.parent)
-        deadline = time.monotonic() + patience
-        while _quiet(common, deadline) and _is_kept(new):
-            if _remove_packs(common, old) and _remove_loose(common, loose):
-                break
+    try:
+        new = _pack(common, old)
+    finally:
+        shutil.rmtree(common / _ASIDE, ignore_errors=True)
+    deadline = time.monotonic() + patience
+    while _quiet(common, deadline) and packs.is_whole(new):
+        if _remove(common, [pack for pack in old if pack != new]):
+            break
 
 
 def choose(sizes: dict[Path, int]) -> list[Path]:
@@ -86,46 +92,25 @@ def choose(sizes: dict[Path, int]) -> list[Path]:
     return chosen
 
 
-@contextmanager
-def _packed(common: Path, old: Sequence[Path], loose: Collection[str]) -> Iterator[Path]:
-    """Pack all that is in packs and LOOSE, and keep that pack from every gc inside."""
-    folder = packs.folder_of(common)
-    wanted = {name for pack in old for name in packs.names(pack)}.union(loose)
-    base = folder / f".tmp-{os.getpid()}-pack"  # as git's own, so that whoever sweeps those takes it
-    command = ("pack-objects", *_PACKING, str(base))
+def _pack(common: Path, old: Sequence[Path]) -> Path:
+    """Pack all that is in some packs; return the new one, which is durable."""
+    wanted = dict.fromkeys(name for pack in old for name in packs.names(pack))
+    aside = common / _ASIDE
+    aside.mkdir()
+    command = ("pack-objects", *_PACKING, str(aside / "pack"))
     stdin = "".join(f"{name}\n" for name in wanted).encode()
     done = Git(common).run(*command, stdin=stdin, env={"GIT_DIR": str(common)}, timeout=_LIMIT, config=_SETTINGS)
-    new = folder / f"pack-{done.out.decode().strip()}.pack"
-    made = [base.with_name(f"{base.name}{new.stem.removeprefix('pack')}.{kind}") for kind in ("pack", "rev", "idx")]
-    try:
-        with _kept(new):
-            for file in made:  # the index, by which others find it, comes last
-                if file.suffix != ".rev" or file.exists():
-                    file.rename(new.with_suffix(file.suffix))
-            wanted.difference_update(packs.names(new))
-            if wanted:
-                raise Unavailable(f"git left {len(wanted)} objects out of {new}", hint="git fsck")
-            yield new
-    finally:
-        for file in made:
-            file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _kept(new: Path) -> Iterator[None]:
-    keep = new.with_suffix(".keep")
-    if new.exists() or new.with_suffix(".idx").exists():
-        raise Unavailable(f"{new} is there already", hint="try again when more has been written")
-    with keep.open("xb") as mark:
-        mark.write(maintain.JOINED)
-    try:
-        yield
-    finally:
-        keep.unlink(missing_ok=True)
-
-
-def _is_kept(new: Path) -> bool:
-    return all(new.with_suffix(suffix).exists() for suffix in (".keep", ".pack", ".idx"))
+    made = aside / f"pack-{done.out.decode().strip()}.pack"
+    if missing := wanted.keys() - packs.names(made):
+        raise Unavailable(f"git left {len(missing)} objects out of {made}", hint="git fsck")
+    new = packs.folder_of(common) / made.name
+    if not packs.is_whole(new):  # else it is left by one that was interrupted
+        with suppress(FileNotFoundError):  # older gits write none
+            made.with_suffix(".rev").rename(new.with_suffix(".rev"))
+        made.with_suffix(".idx").rename(new.with_suffix(".idx"))
+        made.rename(new)  # last: an index alone is nothing to any git, and swept by gc
+        sync(new.parent)
+    return new
 
 
 def _quiet(common: Path, deadline: float) -> bool:
@@ -147,16 +132,24 @@ def _quiet(common: Path, deadline: float) -> bool:
             lock.write_bytes(b"")
 
 
-def _remove_packs(common: Path, old: Sequence[Path]) -> bool:
+def _remove(common: Path, old: Sequence[Path]) -> bool:
     """Remove packs unless a git takes stock: who began just now finds them where they were. Tell whether they went.
 
-    Out of sight first, for a git needs longer from its start to the packs than a look takes.
+    Out of sight first, and that right after a look.
     """
     still = packs.joinable(common)  # without those that have become somebody's meanwhile
-    hidden = [(pack, pack.with_name(_HIDDEN + pack.name)) for pack in old if pack in still]
-    for pack, aside in hidden:
+    hidden: list[tuple[Path, Path]] = []
+    looked = 0.0
+    for pack in old:
+        if pack not in still:
+            continue
+        if time.monotonic() - looked > _FRESH:
+            if others.taking_stock(common):
+                break
+            looked = time.monotonic()
         with suppress(FileNotFoundError):
-            pack.rename(aside)
+            aside = pack.rename(pack.with_name(_HIDDEN + pack.name))
+            hidden.append((pack, aside))
     if others.taking_stock(common):
         for pack, aside in hidden:
             _bring_back(pack, aside)
@@ -169,41 +162,33 @@ def _remove_packs(common: Path, old: Sequence[Path]) -> bool:
 
 
 def _bring_back(pack: Path, aside: Path) -> None:
-    with suppress(FileNotFoundError):
-        if pack.with_suffix(".idx").exists() and not pack.exists():
-            aside.rename(pack)
-        else:
-            aside.unlink()
-
-
-def _remove_loose(common: Path, loose: dict[str, Path]) -> bool:
-    files = list(loose.values())
-    for begin in range(0, len(files), _AT_ONCE):
-        if others.taking_stock(common):
-            return False
-        for file in files[begin : begin + _AT_ONCE]:
-            file.unlink(missing_ok=True)
-    return True
+    if pack.with_suffix(".idx").exists() and not pack.exists():
+        aside.rename(pack)
+    else:
+        aside.unlink()
 
 
 def _clear_away(common: Path) -> None:
-    """Put right what a killed one left: its mark, and packs out of sight, back where their index still is."""
+    """Put right what a killed one left: a new pack half written, old ones out of sight, indexes without their packs."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(common / _ASIDE)
     folder = packs.folder_of(common)
     for aside in folder.glob(f"{_HIDDEN}*"):
         _bring_back(aside.with_name(aside.name.removeprefix(_HIDDEN)), aside)
-    for keep in folder.glob("pack-*.keep"):
-        with suppress(FileNotFoundError):
-            if keep.read_bytes() == maintain.JOINED:
-                keep.unlink()
+    for index in folder.glob("pack-*.idx"):
+        if not index.with_suffix(".pack").exists():
+            index.with_suffix(".rev").unlink(missing_ok=True)
+            index.unlink(missing_ok=True)
 
 
 def main(common: Path) -> None:
     """Join, and leave word for those to come where that failed."""
+    lock = maintain.lock_of(common)
     try:
-        maintain.lock_of(common).write_bytes(b"")
+        lock.write_bytes(b"")
         join(common)
     except (CoordError, OSError):
-        maintain.lock_of(common).write_bytes(maintain.FAILED)
+        lock.write_bytes(maintain.FAILED)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,8 @@ from coord.git import packs
 
 PACKS = 20  # git gc --auto runs at more than 50, and joining takes a while
 CROWDED = 45
-LOOSE_IN_ONE_OF_256 = 20  # git gc --auto runs at 6,700 loose objects, 27 in a folder
 PROGRAM = "coord.git.joining"
 KEPT_BY = b"fast-import"
-JOINED = b"coord"  # what says in a pack's mark that it is kept while those joined in it go
 # In the lock: its holder waits for other gits, or the last one failed.
 WAITING, FAILED = b"waiting", b"failed"
 _PAUSE = 60.0
@@ -33,13 +31,8 @@ _HALF_WRITTEN = ("tmp_pack_*", "tmp_idx_*", "tmp_rev_*", ".tmp-*-pack-*")
 
 
 def needs_repack(common: Path) -> bool:
-    """Tell whether packs or loose objects have become many; runs no git."""
-    return len(packs.joinable(common)) > PACKS or many_loose(common)
-
-
-def many_loose(common: Path) -> bool:
-    """Tell whether loose objects have become many, estimated from one folder, as git does."""
-    return packs.loose_in_one_of_256(common) > LOOSE_IN_ONE_OF_256
+    """Tell whether packs have become many; runs no git."""
+    return len(packs.joinable(common)) > PACKS
 
 
 def tend(common: Path) -> None:
@@ -118,7 +111,7 @@ def lock_of(common: Path) -> Path:
 def is_joining(common: Path) -> bool:
     """Tell whether packs are being joined now."""
     try:
-        descriptor = os.open(lock_of(common), os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(lock_of(common), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

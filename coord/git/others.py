@@ -5,6 +5,7 @@ Programs with a git of their own (an editor's) go unnoticed, and so does a git b
 
 import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,13 +42,30 @@ def taking_stock(common: Path) -> bool:
 
 def _gits() -> Iterator[tuple["psutil.Process", Sequence[str]]]:
     """Yield each git and its command line; the youngest come last."""
-    for process in psutil.process_iter():
-        try:
-            name = process.name()
-            if name == "git" or name.startswith("git-"):
+    for pid, name in _names():
+        if name == "git" or name.startswith("git-"):
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
                 yield process, _words(process) or [name]
-        except psutil.Error:
-            continue
+
+
+def _names() -> Iterator[tuple[int, str]]:
+    """Yield all processes, those that begin while we look last: what became a git just now is seen."""
+    seen = set[int]()
+    while new := sorted(set(psutil.pids()) - seen):
+        seen.update(new)
+        for pid in new:
+            with suppress(psutil.Error):
+                yield pid, _name(pid)
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
+    except FileNotFoundError:  # it has ended, or the system has no such files
+        return psutil.Process(pid).name()
+    except OSError:
+        return ""
 
 
 def _words(process: "psutil.Process") -> Sequence[str]:

@@ -22,6 +22,11 @@ def folder_of(common: Path) -> Path:
     return common / "objects" / "pack"
 
 
+def is_whole(pack: Path) -> bool:
+    """Tell whether a pack is there with its index."""
+    return pack.exists() and pack.with_suffix(".idx").exists()
+
+
 def joinable(common: Path) -> dict[Path, int]:
     """Return the packs that may be joined with others, each with its size in bytes.
 
@@ -47,52 +52,34 @@ def joinable(common: Path) -> dict[Path, int]:
 
 
 def names(pack: Path) -> list[str]:
-    """Return the names of all objects in a pack."""
+    """Return the names of all objects in a pack, in the order in which they lie there."""
     width = (len(pack.stem) - len("pack-")) // 2
     with pack.with_suffix(".idx").open("rb") as index:
         head = index.read(8)
-        first = len(head) if head[:4] == b"\xfftOc" else 0  # what version 1 of the format has not
-        index.seek(first + _FANOUT - 4)
+        newer = head[:4] == b"\xfftOc"  # the first version has no head, and each name behind its offset
+        index.seek((len(head) if newer else 0) + _FANOUT - 4)
         count = int.from_bytes(index.read(4), "big")
-        if first:
-            table = index.read(count * width)
-        else:  # an offset before each name
-            entries = index.read(count * (4 + width))
-            table = b"".join(name for (name,) in struct.iter_unpack(f"4x{width}s", entries))
-    return table.hex("\n", width).split()
-
-
-def loose(common: Path) -> dict[str, Path]:
-    """Return the loose objects, each with its file."""
-    objects = common / "objects"
-    folders = [objects / f"{number:02x}" for number in range(256)]
-    return {
-        folder.name + name: folder / name
-        for folder in folders
-        for name in _listed(folder)
-        if _NAME.fullmatch(f"pack-{folder.name}{name}")
-    }
-
-
-def loose_in_one_of_256(common: Path) -> int:
-    """Return how many loose objects are in one folder, from which git estimates how many there are."""
-    return len(_listed(common / "objects" / "17"))
+        if newer:
+            listed = struct.iter_unpack(f"{width}s", index.read(count * width))
+            index.seek(count * 4, os.SEEK_CUR)  # checksums
+            offsets = struct.iter_unpack(">I", index.read(count * 4))
+            entries = [(offset, name) for (offset,), (name,) in zip(offsets, listed, strict=True)]
+        else:
+            entries = list(struct.iter_unpack(f">I{width}s", index.read(count * (4 + width))))
+    return [name.hex() for _, name in sorted(entries)]
 
 
 def _in_multi_pack_indexes(folder: Path) -> Iterator[str]:
     for file in (folder / _MIDX, *(folder / f"{_MIDX}.d").glob("*.midx")):
-        try:
-            with file.open("rb") as index:
-                head = index.read(12)
-                table = index.read(12 * (head[6] + 1)) if len(head) == 12 else b""
-                chunks = list(struct.iter_unpack(">4sQ", table[: len(table) // 12 * 12]))
-                for (kind, begin), (_, end) in pairwise(chunks):
-                    if kind == b"PNAM":
-                        index.seek(begin)
-                        words = index.read(max(end - begin, 0)).decode(errors="replace").split("\0")
-                        yield from (word.removesuffix(".idx") for word in words)
-        except FileNotFoundError:
-            continue
+        with suppress(OSError), file.open("rb") as index:  # it is not there, or damaged
+            head = index.read(12)
+            table = index.read(12 * (head[6] + 1)) if len(head) == 12 else b""
+            chunks = struct.iter_unpack(">4sQ", table[: len(table) // 12 * 12])
+            for (kind, begin), (_, end) in pairwise(chunks):
+                if kind == b"PNAM":
+                    index.seek(begin)
+                    words = index.read(max(end - begin, 0)).decode(errors="replace").split("\0")
+                    yield from (word.removesuffix(".idx") for word in words)
 
 
 def _listed(folder: Path) -> list[str]:

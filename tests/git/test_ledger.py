@@ -12,7 +12,6 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import at_rest
 
 from coord.git import history, names, stale
 from coord.git.ledger import REF, Ledger
@@ -57,7 +56,6 @@ def top(tmp_path: Path) -> Path:
 
 
 def fsck(top: Path) -> None:
-    at_rest(top)
     done = subprocess.run(["git", "fsck", "--strict", "--full"], cwd=top, capture_output=True, text=True, check=False)
     found = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith(("dangling", "notice"))]
     assert (done.returncode, found) == (0, [])

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import at_rest
 
 from coord.git import history
 from coord.git.ledger import REF, Ledger
@@ -73,7 +72,6 @@ def top(tmp_path: Path) -> Path:
 
 
 def fsck(top: Path) -> None:
-    at_rest(top)
     done = subprocess.run(["git", "fsck", "--strict", "--full"], cwd=top, capture_output=True, text=True, check=False)
     found = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("dangling")]
     assert (done.returncode, found) == (0, [])

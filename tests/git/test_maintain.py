@@ -84,16 +84,6 @@ def test_the_users_git_does_not_stop_to_collect_garbage(top: Path) -> None:
     assert packs(top) == maintain.PACKS
 
 
-def test_loose_objects_count_too(top: Path) -> None:
-    common = top / ".git"
-    stream = b"".join(b"blob\ndata %d\n%d\n" % (len(str(number)), number) for number in range(6000))
-    Git(top).run("fast-import", "--quiet", stdin=stream, config={"fastimport.unpackLimit": "100000"})
-    assert packs(top) == 0
-    assert maintain.needs_repack(common)
-    joining.at_once(top / ".git")
-    assert not maintain.needs_repack(common)
-
-
 def test_packs_that_stay_are_not_counted(top: Path) -> None:
     fill(top, maintain.PACKS + 5)
     kept = sorted((top / ".git/objects/pack").glob("*.pack"))[:10]

@@ -52,18 +52,16 @@ def halves(coord: Coord) -> Iterator[Finding]:
 
 
 def crashes(coord: Coord) -> Iterator[Finding]:
-    """Find crash reports of fast-imports, and marks that those or joins of packs left when they were killed."""
-    joining = maintain.is_joining(coord.place.common)
-    marks = (maintain.KEPT_BY,) if joining else (maintain.KEPT_BY, maintain.JOINED)
+    """Find crash reports and marks of killed fast-imports."""
     found = [
         path
         for path in _ownerless(coord, _matching(coord, _CRASHES, _LONG))
-        if path.suffix != ".keep" or path.read_bytes() in marks
+        if path.suffix != ".keep" or path.read_bytes() == maintain.KEPT_BY
     ]
     if found:
         yield Finding(
             code="git-crashes",
-            what=f"{counted(found, 'trace')} of what was killed while it wrote packs",
+            what=f"{counted(found, 'trace')} of a fast-import that was killed",
             where=place(coord, *found),
             why="the marks keep git from ever joining those packs with others",
             next="they are put aside",
