@@ -1,5 +1,5 @@
 """`python -m coord` is `coord`."""
 
-from coord.main import main
+from coord.thin.entry import main
 
 main()

@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from types import FrameType
+from types import FrameType, MappingProxyType
 
-from coord.daemon import sources
+from coord.daemon import door, sources
 from coord.daemon.committing import Committing
 from coord.daemon.loop import Loop
 from coord.daemon.narrate import Narrator
@@ -27,20 +27,32 @@ _START_LIMIT = 15.0
 _LETS_GO = 1.0
 
 
-def watch(coord: Coord, *, seconds: float | None = None, say: Callable[[str], None]) -> None:
-    """Run the daemon in this process until it is told to stop.
+def watch(
+    coord: Coord,
+    *,
+    seconds: float | None = None,
+    say: Callable[[str], None],
+    answers: Mapping[str, door.Answer] = MappingProxyType({}),
+) -> None:
+    """Run the daemon in this process until it is told to stop; ANSWERS serve who comes to its door.
 
     Raises:
         Refused: another one runs already; says which.
     """
     until = coord.clock.monotonic() + seconds if seconds is not None else None
     with _stopping(coord) as stopped:
-        while not _session(coord, stopped, until, say):
+        while not _session(coord, stopped, until, say, answers):
             say("what is watched was removed or replaced; watching what is there now")
     say("stopped; everything is in the ledger")
 
 
-def _session(coord: Coord, stopped: Callable[[], bool], until: float | None, say: Callable[[str], None]) -> bool:
+def _session(
+    coord: Coord,
+    stopped: Callable[[], bool],
+    until: float | None,
+    say: Callable[[str], None],
+    answers: Mapping[str, door.Answer],
+) -> bool:
     """Watch until told to stop (True), or until the folders or coord's own are not those any more (False).
 
     Without that a daemon would go on unheard beside the next one, behind a lock that nobody sees.
@@ -56,7 +68,7 @@ def _session(coord: Coord, stopped: Callable[[], bool], until: float | None, say
         say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
         with sources.watching(coord.home, moved=loop.moved, ring=lambda: _ring(coord)) as watched:
             try:
-                with committing.going_on():
+                with committing.going_on(), door.opened(coord.private, answers, say):
                     try:
                         loop.run(bell, lambda: stopped() or bell.is_lost() or watched.is_lost(), until)
                     finally:

@@ -1,0 +1,127 @@
+"""The daemon's door: a Unix socket in coord's private folder, for clients too thin to open a repository themselves.
+
+Whoever may read and write that folder may come in; the socket lets nobody else. What a
+visitor says first (`thin/reach.py` has the framing) names who is to answer.
+"""
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from coord.model.errors import Usage
+from coord.stores import durable
+
+NAME = "door"
+Answer = Callable[[socket.socket, Sequence[bytes]], None]
+"""Serves one visitor, in a thread of its own, who said these fields after the name; the socket is closed afterwards."""
+
+_PATIENCE = 10.0
+_LONGEST_LINE = 200
+_MOST = 32 << 20
+
+
+@contextmanager
+def opened(private: Path, answers: Mapping[str, Answer], say: Callable[[str], None]) -> Iterator[None]:
+    """Let visitors in until the block ends.
+
+    Raises:
+        Unavailable: the socket cannot be made.
+    """
+    with durable.faults(f"open a door in {private}"):
+        listener = _listening(private)
+    thread = threading.Thread(target=_welcome, args=(listener, answers, say), daemon=True, name="coord-door")
+    thread.start()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (private / NAME).unlink()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        listener.close()
+        thread.join(_PATIENCE)
+
+
+def _listening(private: Path) -> socket.socket:
+    private.mkdir(parents=True, exist_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    hidden = f".{NAME}.{os.getpid()}"
+    with suppress(FileNotFoundError):
+        (private / hidden).unlink()
+    try:
+        _bind(listener, private, hidden)
+        (private / hidden).chmod(0o600)
+        listener.listen(128)
+        (private / hidden).rename(private / NAME)  # what a dead daemon left is replaced
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _bind(listener: socket.socket, private: Path, name: str) -> None:
+    """Bind to a name in a folder, whose path may be longer than an address can be."""
+    folder = os.open(private, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if sys.platform == "linux":
+            listener.bind(f"/proc/self/fd/{folder}/{name}")
+        else:
+            here = os.open(".", os.O_RDONLY)
+            try:
+                os.fchdir(folder)
+                listener.bind(name)
+            finally:
+                os.fchdir(here)
+                os.close(here)
+    finally:
+        os.close(folder)
+
+
+def _welcome(listener: socket.socket, answers: Mapping[str, Answer], say: Callable[[str], None]) -> None:
+    while True:
+        try:
+            visitor, _ = listener.accept()
+        except OSError:
+            return  # closed
+        threading.Thread(target=_serve, args=(visitor, answers, say), daemon=True, name="coord-visitor").start()
+
+
+def _serve(visitor: socket.socket, answers: Mapping[str, Answer], say: Callable[[str], None]) -> None:
+    with visitor:
+        try:
+            visitor.settimeout(_PATIENCE)
+            name, *rest = _received(visitor)
+            visitor.settimeout(None)
+            if answer := answers.get(name.decode(errors="replace")):
+                answer(visitor, rest)
+        except (OSError, Usage):
+            return  # gone, or no client of coord's
+        except Exception as fault:  # one visitor's fault must not end the daemon, nor go unsaid
+            say(f"a visitor could not be served: {fault!r}")
+
+
+def _received(visitor: socket.socket) -> list[bytes]:
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = visitor.recv(1)
+        if not byte or len(line) > _LONGEST_LINE:
+            raise Usage("that is no visitor of coord's")
+        line += byte
+    words = line.split()
+    if not words or not all(word.isdigit() for word in words) or sum(map(int, words)) > _MOST:
+        raise Usage("that is no visitor of coord's")
+    return [_exactly(visitor, int(word)) for word in words]
+
+
+def _exactly(visitor: socket.socket, length: int) -> bytes:
+    found = bytearray()
+    while len(found) < length:
+        chunk = visitor.recv(min(length - len(found), 1 << 16))
+        if not chunk:
+            raise Usage("the visitor left in the middle of a word")
+        found += chunk
+    return bytes(found)

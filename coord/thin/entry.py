@@ -1,0 +1,14 @@
+"""The `coord` program: two of its commands start many times a minute and must not load the others."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    if sys.argv[1:2] == ["hook"] and "--here" not in sys.argv:
+        from coord.thin import hook
+
+        sys.exit(hook.main(sys.argv[2:]))
+    from coord.main import main as everything  # loading it is what the others wait for
+
+    everything()
