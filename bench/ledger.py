@@ -1,6 +1,5 @@
 """The ledger in bulk: beside one `git fast-import` of the same commits, and `git add` + `git commit` for each."""
 
-import math
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ def bulk(scale: Scale) -> Iterator[Row]:
     with ground.repository() as home:
         coord = Coord.open(home, who=AGENTS[0])
         coord.committer.settle()
-        coord._pace_at = math.inf  # else it would commit some of them before all wait
+        coord.commits = True  # else it would commit some of them before all wait
         for number in range(count):
             mail.send(coord, (AGENTS[number % 12 + 1],), Prose(benchground.text(number)))
         events = [noted.event for noted in coord.journal.read(count).events]

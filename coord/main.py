@@ -41,6 +41,7 @@ _ROOMS = (
     "coord.model.secrets",
     "coord.model.yamlevents",
     "coord.service.adopt",
+    "coord.service.brake",
     "coord.service.committer",
     "coord.service.delivery",
     "coord.service.screen",

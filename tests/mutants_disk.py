@@ -19,7 +19,7 @@ from coord.stores import durable, folders, journal, oslock
 from coord.stores.base import Guard
 from coord.stores.files import FileStore
 from coord.stores.framing import frame
-from coord.stores.journal import Journal
+from coord.stores.journal import Journal, Pending
 
 Mutant = Callable[[], AbstractContextManager[object]]
 
@@ -32,13 +32,12 @@ def _nothing(*_: object, **__: object) -> None:
     """Do nothing."""
 
 
-def _advance_first(self: Committer) -> int:
-    pending = self.journal.read()
+def _advance_first(self: Committer, pending: Pending) -> int:
     carried = self._finish(pending.unfinished)
     self.store.sync(pending.published)
     self.journal.advance(pending, tip=pending.tip, carried=carried)
     self._append(pending)
-    return len(pending.events)
+    return 0
 
 
 def _publish_first(self: FileStore, changes: Any, *, commit: Callable[[], None] | None = None) -> None:
@@ -66,7 +65,7 @@ def _any_boot(noted: Any, settled: Any) -> bool:
 POWER: Mapping[str, Mutant] = {
     "the note is not synced": lambda: patch.object(durable, "sync_data", _nothing),
     "files are not synced before the advance": lambda: patch.object(FileStore, "sync", _nothing),
-    "the advance comes before the commit": lambda: patch.object(Committer, "_batch", _advance_first),
+    "the advance comes before the commit": lambda: patch.object(Committer, "_commit", _advance_first),
     "the files come before the note": lambda: patch.object(FileStore, "apply", _publish_first),
     "names of records are not synced": lambda: patch.object(durable, "sync_names", _nothing),
     "names in the ledger are not synced": lambda: patch.object(Ledger, "_settle", _nothing),

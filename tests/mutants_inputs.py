@@ -55,7 +55,7 @@ class Mutant:
 def _trimmed(split: Callable[[str], frontmatter.Parts]) -> Callable[[str], frontmatter.Parts]:
     def split_and_trim(text: str) -> frontmatter.Parts:
         parts = split(text)
-        return replace(parts, body=parts.body.rstrip())
+        return parts._replace(body=parts.body.rstrip())
 
     return split_and_trim
 

@@ -56,16 +56,18 @@ class Committer:
             more = True
             while more:  # what is noted meanwhile is for the next: others could keep this one for ever
                 pending = self.journal.read()
-                self._commit(pending)
+                finished = self._commit(pending)
                 committed += len(pending.events)
-                more = pending.more
+                more = pending.more or finished > 0
         return committed
 
-    def _commit(self, pending: Pending) -> None:
+    def _commit(self, pending: Pending) -> int:
+        """Commit what was read; return how many dead writers' events were finished, whose marks are to be read now."""
         carried = self._finish(pending.unfinished)
         tip, found = self._append(pending)
         self.store.sync(pending.published)
         self.journal.advance(pending, tip=tip, found=found, carried=carried)
+        return len(pending.unfinished) - len(carried)
 
     def _append(self, pending: Pending) -> tuple[str | None, set[str]]:
         """Commit what the ledger does not hold yet; return its tip and the ids that it held already.

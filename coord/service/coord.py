@@ -1,7 +1,6 @@
 """Coord: an opened repository, and who is speaking in it."""
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -21,6 +20,7 @@ from coord.model import ids, keys, mailboxes
 from coord.model import scope as scopes
 from coord.model.errors import CoordError, Unavailable, Usage
 from coord.model.records import Change, Event
+from coord.service import brake as brakes
 from coord.service import committer as committing
 from coord.service import screen as screens
 from coord.service.clock import Clock, SystemClock
@@ -32,9 +32,6 @@ from coord.stores.files import FileStore
 CONFIG_NAME = ".coord.yaml"
 DAEMON_BELL = "daemon"
 _ENTROPY = 1 << 80
-# Bytes in the journal: a hundred messages or so, which are committed at once, and a few thousand; then seconds.
-_NEAR, _FAR = 1 << 17, 1 << 23
-_PACE_EVERY, _PAUSE, _LONGEST_PAUSE = 0.02, 0.005, 1.0
 
 
 class Coord:
@@ -62,7 +59,7 @@ class Coord:
         self._last_id = (0, 0)
         self.commits = False  # whether this process is the daemon, which commits what it records by itself
         self._unsettled = False
-        self._pace_at = 0.0
+        self._inside = 0
         self._config_stamp = _stamp(self.home / CONFIG_NAME)
         self._algorithm = ""
         self.left: CoordError | None = None
@@ -90,6 +87,11 @@ class Coord:
     def journal(self) -> "journals.Journal":
         """The notes of events that wait to be committed."""
         return journals.Journal(self.private / "journal")
+
+    @cached_property
+    def brake(self) -> "brakes.Brake":
+        """What keeps this process in pace with the ledger."""
+        return brakes.Brake(self.journal)
 
     @cached_property
     def git(self) -> "gits.Git":
@@ -318,27 +320,9 @@ class Coord:
                 self._keep_pace()
 
     def _keep_pace(self) -> None:
-        """Wait where events are noted faster than they are committed, so that the ledger is never far behind.
-
-        Where no daemon commits, this process does, before the journal grows without bounds.
-        """
-        now = self.clock.monotonic()
-        if now < self._pace_at:
-            return
-        behind = self.journal.size()
-        if self._unsettled:
-            if behind > _FAR:
-                self.settle()
-        elif behind > _NEAR:
-            self._wait_for_daemon()
-            return
-        self._pace_at = now + _PACE_EVERY
-
-    def _wait_for_daemon(self) -> None:
-        pause, until = _PAUSE, time.monotonic() + _LONGEST_PAUSE
-        while time.monotonic() < until and self.journal.size() > _NEAR:
-            time.sleep(pause)
-            pause = min(2 * pause, _PACE_EVERY)
+        """Wait, or commit, where events are noted faster than committed; inside a guard others would wait as well."""
+        if not self.commits and not self._inside and self.brake.tread(daemon=not self._unsettled):
+            self.settle()
 
     def settle(self) -> None:
         """Commit what this process recorded, unless a daemon that listens was told to."""
@@ -352,7 +336,12 @@ class Coord:
         with self.store.exclusive(name) as guard:
             if guard.inherited:
                 self.committer.settle()
-            yield
+            self._inside += 1
+            try:
+                yield
+            finally:
+                self._inside -= 1
+        self._keep_pace()
 
     def indexed(self) -> "indexing.Index":
         """Commit what waits, and return the index once it has read that.
