@@ -17,6 +17,7 @@ from disk import NUMBERS, PRIVATE, Disk, Fault
 from happened import Account, Found, kept
 from mutants_disk import ERRORS
 from plays import PLAYS, Play, stage
+from support import eventually
 
 from coord.faces import report
 from coord.model import keys
@@ -59,13 +60,13 @@ class Tried:
         """Prove that nothing is lost, half done or left behind; False says that the fault struck nowhere."""
         with self._fresh() as home:
             gc.collect()  # or what earlier tests left would be closed meanwhile, and hide one of ours
-            open_before = _descriptors()
+            open_before = set(_descriptors())
             with Disk(home, fault) as disk, kept(disk) as account:
                 error = self._error(home)
             if not disk.struck:
                 return False
             assert error is None or error.hint, f"no next step: {error}"
-            assert _descriptors() <= open_before, "a descriptor is open still"
+            _assert_closed(open_before)
             _assert_free(home)
             if fault.number != errno.EIO:  # which keeps also from removing
                 assert _staged(home) == [], f"left behind: {_staged(home)}"
@@ -132,8 +133,27 @@ def _opened(home: Path) -> Iterator[Coord]:
         coord.index.close()
 
 
-def _descriptors() -> int:
-    return len(os.listdir("/dev/fd"))
+def _descriptors() -> dict[str, str]:
+    """Return what each open descriptor is, on Linux by name."""
+    found = {}
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError):  # the listing's own
+            os.fstat(int(name))
+            found[name] = os.readlink(f"/proc/self/fd/{name}") if os.path.isdir("/proc/self/fd") else name
+    return found
+
+
+def _assert_closed(before: set[str]) -> None:
+    """Whatever was opened is closed; threads that earlier tests left may take a moment with what is theirs."""
+
+    def closed() -> bool:
+        return not _descriptors().keys() - before
+
+    try:
+        eventually(closed, within=5, what="closing")
+    except AssertionError:
+        left = {name: what for name, what in _descriptors().items() if name not in before}
+        raise AssertionError(f"a descriptor is open still: {left}") from None
 
 
 def _assert_free(home: Path) -> None:
