@@ -139,7 +139,8 @@ def _descriptors() -> dict[str, str]:
     for name in os.listdir("/dev/fd"):
         with suppress(OSError):  # the listing's own
             os.fstat(int(name))
-            found[name] = os.readlink(f"/proc/self/fd/{name}") if os.path.isdir("/proc/self/fd") else name
+            link = Path("/proc/self/fd") / name
+            found[name] = str(link.readlink()) if link.is_symlink() else name
     return found
 
 
