@@ -36,3 +36,9 @@ def defer(names: Iterable[str]) -> None:
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(importlib.import_module(parent), child, stand_in)
+
+
+def load() -> None:
+    """Load all that was deferred: two threads that come to one of them at once would load it twice."""
+    for stand_in in [module for module in sys.modules.values() if type(module) is Deferred]:
+        _ = stand_in.__file__

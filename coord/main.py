@@ -57,6 +57,7 @@ deferral.defer(("coord.service.doctor.command",))
 deferral.defer(f"coord.faces.pages.{noun}" for noun in _NOUNS)
 
 from coord.faces import cli, own, page
+from coord.faces.mcp import command as mcp_command
 from coord.service import commands
 
 _BELOW_WATCH = "watch "
@@ -67,7 +68,8 @@ def tree() -> cli.Tree:
     found = {name: partial(commands.find, name) for name in commands.LISTED}
     below = {name.removeprefix(_BELOW_WATCH): one for name, one in found.items() if name.startswith(_BELOW_WATCH)}
     derived = {name: one for name, one in found.items() if not name.startswith(_BELOW_WATCH)}
-    return cli.Tree("coord", derived, own.commands(watch, below), help=own.WELCOME, version=True)
+    owned = own.commands(watch, below) | {"mcp": mcp_command.made(mcp)}
+    return cli.Tree("coord", derived, owned, help=own.WELCOME, version=True)
 
 
 def watch(given: cli.Given, options: own.WatchOptions) -> None:
@@ -86,6 +88,14 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
         run.once(coord, say=say)
     else:
         run.watch(coord, seconds=options.seconds, say=say)
+
+
+def mcp(given: cli.Given) -> None:
+    """Serve a coding assistant; imported here because it brings the protocol's SDK with it."""
+    from coord.faces.mcp import host
+
+    deferral.load()
+    host.here(given.start(), given.who)
 
 
 def main() -> None:

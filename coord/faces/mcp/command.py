@@ -1,0 +1,30 @@
+"""`coord mcp`: what a coding assistant starts as its server; it speaks the protocol on its standard streams."""
+
+from collections.abc import Callable
+
+import click
+
+from coord.faces import cli
+
+Serve = Callable[[cli.Given], None]
+
+
+def made(serve: Serve) -> click.Command:
+    """Return the command; SERVE does what it says in this process."""
+
+    def run(here: bool) -> None:
+        del here
+        serve(click.get_current_context().ensure_object(cli.Given))
+
+    return cli.Leaf(
+        "mcp",
+        callback=run,
+        params=[click.Option(["--here"], is_flag=True, help="Serve in this process, also where a daemon runs.")],
+        help=(
+            "Serve a coding assistant: tools, resources and prompts over standard input and output, in the Model "
+            "Context Protocol.\n\nAssistants start it by themselves. With a daemon it only passes bytes to the one "
+            "process that serves them all; without, it serves by itself."
+        ),
+        short_help="Serve a coding assistant over the Model Context Protocol.",
+        example="coord mcp --as backend",
+    )
