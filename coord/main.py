@@ -18,6 +18,7 @@ _NOUNS = (
     "checkpoints",
     "decisions",
     "doctor",
+    "guarding",
     "history",
     "locks",
     "mail",

@@ -122,7 +122,7 @@ class World:
         coord.committer.settle()
         self.observer = Observer(coord)
         performer = Performer(coord, self.observer, self.said.append)
-        self.loop = Loop(coord, self.observer, performer, lambda: None)
+        self.loop = Loop(coord, self.observer, performer)
 
     # ---- what happens ----
 

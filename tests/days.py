@@ -106,7 +106,7 @@ class Office:
         self.agents = {name: Coord.open(self.repo, who=name, clock=self.clock) for name in names(AGENTS)}
         observer = Observer(self.coord)
         performer = Performer(self.coord, observer, self.said.append)
-        self.loop = Loop(self.coord, observer, performer, lambda: None)
+        self.loop = Loop(self.coord, observer, performer)
 
     def hour(self) -> None:
         """Let an hour pass: everybody works a little, in any order, and the daemon looks now and then."""

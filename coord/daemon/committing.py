@@ -1,6 +1,7 @@
 """Commits what is noted, in a thread of its own: however long a look at the folders takes, the ledger is not behind."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,24 +10,18 @@ from coord.service.coord import DAEMON_BELL, Coord
 from coord.stores.bell import Bell
 
 _LONGEST_WAIT = 1.0
+_TOLD_EVERY = 0.2
 _LONGEST_PAUSE = 60.0
 
 
 class Committing:
-    """Who looks at the folders asks this, between two looks, whether anything has come to the ledger."""
+    """Turns what is noted into commits, and TELLs of them, at most a few times a second: that costs a git each time."""
 
     def __init__(self, coord: Coord, say: Callable[[str], None], tell: Callable[[], None]) -> None:
         self._coord = coord
         self._say = say
         self._tell = tell
         self._over = threading.Event()
-        self._fresh = threading.Event()
-
-    def tell(self) -> None:
-        """Say what has been committed since the last time; costs nothing where nothing has."""
-        if self._fresh.is_set():
-            self._fresh.clear()
-            self._tell()
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
@@ -44,15 +39,17 @@ class Committing:
                 self._tell()
 
     def _run(self, bell: Bell) -> None:
-        failures = 0
+        failures, told_at, untold = 0, 0.0, False
         while not self._over.is_set():
             try:
-                if self._coord.committer.settle():
-                    self._fresh.set()
+                untold |= self._coord.committer.settle() > 0
+                if untold and time.monotonic() >= told_at + _TOLD_EVERY:
+                    self._tell()
+                    untold, told_at = False, time.monotonic()
                 failures = 0
             except (CoordError, OSError) as fault:
                 failures += 1
                 self._say(f"failed to commit ({failures}): {fault}; trying again")
                 self._over.wait(min(2.0 ** (failures - 1), _LONGEST_PAUSE))
             else:
-                bell.wait(_LONGEST_WAIT)
+                bell.wait(_TOLD_EVERY if untold else _LONGEST_WAIT)

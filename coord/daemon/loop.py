@@ -27,12 +27,11 @@ _LONGEST_PAUSE = 60.0
 
 @dataclass
 class Loop:
-    """The daemon's looks and acts; after each, SAID tells what has come to the ledger."""
+    """The daemon's looks and acts."""
 
     coord: Coord
     observer: Observer
     performer: Performer
-    said: Callable[[], None]
     _closely: bool = False
     _full_at: float = 0.0
     _look_at: float = 0.0
@@ -70,7 +69,6 @@ class Loop:
     def _step(self) -> None:
         """Look, if it is time to."""
         monotonic = self.coord.clock.monotonic
-        self.said()
         now = monotonic()
         if now < self._look_at:
             return
@@ -80,7 +78,6 @@ class Loop:
             self._reload()
             self.coord.store.sweep()
         unfinished = self.cycle(Hint("timer" if full else "change"), full=full)
-        self.said()
         self._looked_at = monotonic()
         self._spacing = max(_SPACING, _LOOKS_SHARE * (self._looked_at - now))
         if full:

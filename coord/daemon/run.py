@@ -64,7 +64,7 @@ def _session(
         narrator = Narrator(coord, say)
         performer = Performer(coord, observer, say)
         committing = Committing(coord, say, narrator.tell)
-        loop = Loop(coord, observer, performer, committing.tell)
+        loop = Loop(coord, observer, performer)
         say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
         with sources.watching(coord.home, moved=loop.moved, ring=lambda: _ring(coord)) as watched:
             try:
@@ -85,7 +85,7 @@ def once(coord: Coord, *, say: Callable[[str], None]) -> None:
         observer = Observer(coord)
         narrator = Narrator(coord, say)
         performer = Performer(coord, observer, say)
-        loop = Loop(coord, observer, performer, narrator.tell)
+        loop = Loop(coord, observer, performer)
         try:
             coord.committer.settle()  # who was told of what is read from the ledger
             coord.store.sweep()

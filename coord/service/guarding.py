@@ -1,0 +1,204 @@
+"""The commit guard: git itself asks, before a commit or a push, whether somebody else holds what it touches."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from coord.git import hookfiles, worktree
+from coord.git.hookfiles import HookFile
+from coord.git.repo import Git
+from coord.model import leases, mailboxes, quoting, scope
+from coord.model.records import Lock
+from coord.model.untrusted import clean_line
+from coord.service import branches, delivery
+from coord.service.command import command
+from coord.service.coord import Coord
+from coord.service.leasebook import Book
+
+OVERRIDE = "COORD_OVERRIDE"
+_SHOWN, _REASON = 5, 200
+# 5 is a conflict, 7 is damage: whatever else goes wrong is coord's own trouble, and nobody's work waits for it.
+_LINES = """\
+# Asks coord whether another agent holds a lease on what this touches; `coord guard uninstall` takes these lines away.
+coord_python={python}
+if [ -x "$coord_python" ]; then
+{ask}
+    case $coord_said in
+        0) ;;
+        5|7) exit 1 ;;
+        *) echo "coord guard: could not look (status $coord_said); going on without it" >&2 ;;
+    esac
+else
+    echo "coord guard: $coord_python is gone; run \\`coord guard install\\` again" >&2
+fi
+"""
+_ASK = {
+    "pre-commit": """\
+    "$coord_python" -P -m coord guard check > /dev/null
+    coord_said=$?""",
+    "pre-push": """\
+    coord_refs=$(mktemp) && cat > "$coord_refs"
+    "$coord_python" -P -m coord guard check --pushed "$(cat "$coord_refs")" > /dev/null
+    coord_said=$?
+    exec < "$coord_refs"
+    rm -f "$coord_refs\"""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The hooks of each worktree that coord's lines belong in, and whether they are there."""
+
+    hooks: tuple[HookFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a commit or push touches, for whom it was looked at, and the reason given where the guard was overridden."""
+
+    agent: str
+    paths: tuple[str, ...]
+    overridden: str = ""
+
+
+@command("guard install", writes=True, example="coord guard install")
+def install(coord: Coord) -> Guards:
+    """Let git refuse commits and pushes that touch what another agent holds a lease on.
+
+    Lines are added at the beginning of the hooks `pre-commit` and `pre-push`, for every
+    worktree; what is in them stays as it is. Safe to run again.
+
+    Raises:
+        Refused: a hook is no shell script, or a file of the repository; says what to add by hand.
+    """
+    return Guards(tuple(hookfiles.add(git, name, _lines(name)) for git in _places(coord) for name in _ASK))
+
+
+@command("guard uninstall", writes=True, example="coord guard uninstall")
+def uninstall(coord: Coord) -> Guards:
+    """Take coord's lines out of git's hooks, and nothing else."""
+    for git in _places(coord):
+        for name in _ASK:
+            hookfiles.remove(git, name)
+    return status(coord)
+
+
+@command("guard status", example="coord guard status")
+def status(coord: Coord) -> Guards:
+    """Tell for every worktree whether the guard stands in its hooks."""
+    return Guards(tuple(hookfiles.find(git, name, _lines(name)) for git in _places(coord) for name in _ASK))
+
+
+@command("guard check", writes=True, example="coord guard check")
+def check(
+    coord: Coord, *, pushed: Annotated[str, "what git tells its pre-push hook; default: look at what is staged"] = ""
+) -> Checked:
+    """Refuse a commit, or a push, that touches what somebody else holds a lease on: git's hooks ask this.
+
+    With a reason in the environment variable COORD_OVERRIDE it goes through; the ledger
+    keeps the reason, and the holders are told.
+
+    Raises:
+        LeaseHeld: somebody else does; names all of them.
+    """
+    agent = coord.whoever()
+    paths = tuple(sorted(_pushed(coord, pushed) if pushed.strip() else _staged(coord)))
+    standing = _held_by_others(coord, agent, paths) if paths else {}
+    if not standing:
+        return Checked(agent, paths)
+    locks = tuple({lock.token: lock for lock in standing.values()}.values())
+    why = clean_line(os.environ.get(OVERRIDE, ""), _REASON)
+    if why:
+        _override(coord, agent or mailboxes.OWNER, tuple(standing), locks, why)
+        return Checked(agent, paths, why)
+    fault = leases.refusal(locks, coord.now())
+    raise type(fault)(
+        f"{_some(tuple(standing))}: {fault.message}",
+        hint=f"take it out of the commit (git restore --staged), or wait: {fault.hint}; "
+        f'or commit all the same, on record: {OVERRIDE}="<why>" git commit',
+        **fault.facts,
+    )
+
+
+def _places(coord: Coord) -> Iterator[Git]:
+    """Yield git for one worktree of each folder of hooks: most have one in common."""
+    seen: set[Path] = set()
+    for tree in worktree.all_of(coord.git):
+        git = Git(tree.path)
+        if tree.path.is_dir() and (folder := hookfiles.folder(git)) not in seen:
+            seen.add(folder)
+            yield git
+
+
+def _lines(name: str) -> str:
+    return _LINES.format(python=shlex.quote(sys.executable), ask=_ASK[name])
+
+
+def _staged(coord: Coord) -> set[str]:
+    """Return the paths that a commit changes; what a merge brings from its other side is no change of its own."""
+    git = Git(coord.place.top)
+    # `git commit <path>` and `git commit -a` show their hooks an index of their own.
+    index = os.environ.get("GIT_INDEX_FILE", "")
+    env = {"GIT_INDEX_FILE": str(coord.place.top / index)} if index else {}
+    words = ("diff", "--cached", "--name-only", "--no-renames", "-z")
+    found = _names(git.run(*words, env=env).out)
+    if (merged := git.tip("MERGE_HEAD")) is not None:
+        found &= _names(git.run(*words, merged, env=env).out)
+    return found
+
+
+def _pushed(coord: Coord, told: str) -> set[str]:
+    """Return the paths that pushed commits change; those on the base branch landed there by rights of their own."""
+    git, found = Git(coord.place.top), set[str]()
+    landed = [one for one in (git.tip(f"refs/heads/{branches.base(coord)}"),) if one]
+    for line in told.splitlines():
+        words = line.split()
+        if len(words) != 4 or not words[1].strip("0"):
+            continue
+        _, new, _, old = words
+        without = [one for one in (*landed, old) if one.strip("0") and git.tip(one)]
+        done = git.run(
+            "log", "--format=", "--name-only", "--no-merges", "--no-renames", "-z", new, "--not", *without, "--remotes"
+        )
+        found |= _names(done.out)
+    return found
+
+
+def _names(listed: bytes) -> set[str]:
+    return {os.fsdecode(name) for name in listed.split(b"\0") if name}
+
+
+def _held_by_others(coord: Coord, agent: str, paths: Sequence[str]) -> dict[str, Lock]:
+    """Return, for each path that another holds, one lease on it."""
+    held = [lock for lock in Book.read(coord).live if lock.holder != agent]
+    found: dict[str, Lock] = {}
+    for path in paths if held else ():
+        if lock := next((lock for lock in held if scope.covers(lock.scope, path, coord.form)), None):
+            found[path] = lock
+    return found
+
+
+def _override(coord: Coord, agent: str, paths: Sequence[str], locks: Sequence[Lock], why: str) -> None:
+    holders = tuple(dict.fromkeys(lock.holder for lock in locks))
+    body = f"{agent} went past your lease on {_some(paths)}, and gave as the reason: {quoting.within(why)}\n"
+    word = delivery.notice(coord, holders[0], f"your lease was overridden: {_some(paths)}", body, kind="alert")
+    known = tuple(one for one in holders if one in (*coord.config.names, mailboxes.OWNER))
+    coord.record(
+        coord.event(
+            "guard.overridden",
+            f"{agent}: {_some(paths)} held by {', '.join(holders)}",
+            delivery.copies(word, known),
+            agent=agent,
+            why=why,
+            token=" ".join(str(lock.token) for lock in locks),
+        )
+    )
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(paths[:_SHOWN]) + more
