@@ -50,7 +50,7 @@ def origin(sender: str, *, by_hand: bool = False) -> str:
     BY_HAND tells of text that no command sent: anybody could have written its sender's name.
     """
     if sender == _COORD:
-        return "coord (its own notice)"
+        return "coord (by hand, says the file)" if by_hand else "coord (its own notice)"
     if sender == mailboxes.OWNER:
         return "owner (by hand, says the file)" if by_hand else "owner (the person)"
     if keys.is_agent_name(sender):

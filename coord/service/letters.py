@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from coord.model import codec, ids, keys, mailboxes
+from coord.model import codec, ids, keys, mailboxes, quoting
 from coord.model.errors import BadRecord, Corrupt, NotFound
 from coord.model.records import Message
-from coord.service import named
+from coord.service import named, provenance
 from coord.service.coord import Coord
 
 
@@ -100,16 +100,24 @@ def require(coord: Coord, name: str) -> None:
 
 
 def items(coord: Coord, name: str, found: Sequence[str]) -> Iterator[Item]:
-    """Read the messages at some keys of a mailbox; what is gone meanwhile is left out."""
-    for key in found:
-        stored = coord.store.get(key)
-        if stored is None:
-            continue  # read by its owner, or retired, since the folder was listed
+    """Read the messages at some keys of a mailbox; what is gone meanwhile is left out.
+
+    One that hands put there as it is says so, whoever it says that it is from.
+    """
+    # What its owner has read, or what was retired, since the folder was listed is gone.
+    there = {key: stored.data for key in found if (stored := coord.store.get(key)) is not None}
+    unsent = provenance.by_hand(coord, there) if there else set()
+    for key, data in there.items():
         try:
-            message = codec.decode_message(stored.data, key)
+            message = codec.decode_message(data, key)
         except BadRecord as fault:
             message = _unreadable(key, fault)
-        yield Item(message, name, not keys.is_read(key), key)
+        yield Item(as_by_hand(message) if key in unsent else message, name, not keys.is_read(key), key)
+
+
+def as_by_hand(message: Message) -> Message:
+    """Return a message that says of itself that no command sent it."""
+    return replace(message, extra={**message.extra, quoting.WRITTEN: quoting.BY_HAND})
 
 
 def _unreadable(key: str, fault: BadRecord) -> Message:

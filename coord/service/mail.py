@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated
 
-from coord.model import codec, keys, mailboxes, times
-from coord.model.errors import HoldsSecret, Refused, TimedOut, UnknownAgent, Usage
+from coord.model import codec, keys, mailboxes, quoting, times
+from coord.model.errors import BadRecord, HoldsSecret, Refused, TimedOut, UnknownAgent, Usage
 from coord.model.records import Ack, Change, Kind, Message, Priority
 from coord.service import adopt, delivery, handwritten, letters
 from coord.service.command import Prose, command, shown
@@ -222,9 +222,21 @@ def _move(coord: Coord, name: str, item: letters.Item, kind: str) -> None:
         stored = coord.store.get(item.key)
         if stored is None:
             return
-        changes = (Change(keys.as_read(item.key), stored.data), Change(item.key, None))
+        changes = (Change(keys.as_read(item.key), _as_shown(item, stored.data)), Change(item.key, None))
         subject = f"{name} <- {item.message.sender}: {item.message.subject}"
         coord.record(coord.event(kind, subject, changes, agent=name, cause=(item.message.id,)))
+
+
+def _as_shown(item: letters.Item, data: bytes) -> bytes:
+    """Return what a message is kept as: with the mark that it was shown with, where it has none and can be read."""
+    if item.message.extra.get(quoting.WRITTEN) != quoting.BY_HAND:
+        return data
+    try:
+        message = codec.decode_message(data, item.key)
+    except BadRecord:
+        return data
+    marked = letters.as_by_hand(message)
+    return data if marked == message else codec.encode(marked)
 
 
 @command("mail reply", writes=True, example='coord mail reply 01KAJ3X5 "done, see commit 1a2b3c4"')
