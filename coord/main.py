@@ -69,13 +69,14 @@ def tree() -> cli.Tree:
     found = {name: partial(commands.find, name) for name in commands.LISTED}
     below = {name.removeprefix(_BELOW_WATCH): one for name, one in found.items() if name.startswith(_BELOW_WATCH)}
     derived = {name: one for name, one in found.items() if not name.startswith(_BELOW_WATCH)}
-    owned = own.commands(watch, below) | {"mcp": mcp_command.made(mcp)}
+    owned = own.commands(watch, below) | {"mcp": mcp_command.made(mcp), "hook": own.hook(hook)}
     return cli.Tree("coord", derived, owned, help=own.WELCOME, version=True)
 
 
 def watch(given: cli.Given, options: own.WatchOptions) -> None:
     """Run the daemon; imported here because it brings watchdog and its threads with it."""
     from coord.daemon import run
+    from coord.faces.hooks import serving
 
     coord = given.open()
 
@@ -88,7 +89,7 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
     elif options.once:
         run.once(coord, say=say)
     else:
-        run.watch(coord, seconds=options.seconds, say=say)
+        run.watch(coord, seconds=options.seconds, say=say, answers={"hook": serving.visitors()})
 
 
 def mcp(given: cli.Given) -> None:
@@ -97,6 +98,13 @@ def mcp(given: cli.Given) -> None:
 
     deferral.load()
     host.here(given.start(), given.who)
+
+
+def hook(client: str) -> int:
+    """Answer a hook in this process."""
+    from coord.faces.hooks import serving
+
+    return serving.here(client)
 
 
 def main() -> None:

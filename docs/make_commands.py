@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from coord.faces import own, render, wire
+from coord.faces import render, wire
 from coord.main import tree
 from coord.model import errors, records
 from coord.service import setup
@@ -93,7 +93,7 @@ def document() -> Iterator[str]:
 
 
 def _names() -> list[str]:
-    mine = own.commands(lambda _given, _options: None, {})
+    mine = tree().own
     names = ["init", *(one.name for one in every() if not one.name.startswith("watch ")), "watch"]
     names += [one.name for one in every() if one.name.startswith("watch ")]
     return names + [name for name in mine if name not in names]

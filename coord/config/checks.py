@@ -71,6 +71,12 @@ def domain(domain: tuple[str, ...]) -> None:
             scope.normalise(entry, scope.Form())
 
 
+def lease_mode(text: str) -> None:
+    """Check that TEXT says what a hook does before an edit of what nobody holds."""
+    if text not in ("auto", "warn", "off"):
+        raise Usage(f"{text[:60]!a} is none of auto, warn, off", hint="Write auto, warn or off.")
+
+
 def secret_rules(names: tuple[str, ...]) -> None:
     """Check that NAMES are rules by which coord knows credentials."""
     for name in names:

@@ -133,6 +133,17 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What coord does when a coding assistant calls its hooks."""
+
+    lease: Annotated[
+        str, Key("before an edit of what nobody holds: auto takes a lease, warn says so, off", checks.lease_mode)
+    ] = "auto"
+    brief: Annotated[int, Key("at most this many tokens at a session's start", checks.between(120, 8_000))] = 2_000
+    mail: Annotated[int, Key("and this many of mail at a prompt or after a tool", checks.between(120, 8_000))] = 1_500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything `.coord.yaml` says."""
 
@@ -146,6 +157,7 @@ class Config:
     checkpoints: Annotated[Checkpoints, Key("how many checkpoints stay at hand")] = Checkpoints()
     decisions: Annotated[Decisions, Key("how many decisions stay at hand")] = Decisions()
     secrets: Annotated[Secrets, Key("which credentials may enter the ledger all the same")] = Secrets()
+    hooks: Annotated[Hooks, Key("what happens when a coding assistant calls coord's hooks")] = Hooks()
     watch: Annotated[Watch, Key("how the daemon looks around")] = Watch()
 
     @property

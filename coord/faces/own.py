@@ -1,4 +1,4 @@
-"""The few commands with a shape of their own: init, watch, completion."""
+"""The few commands with a shape of their own: init, watch, hook, completion."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ class WatchOptions:
 
 
 RunWatch = Callable[[cli.Given, WatchOptions], None]
+RunHook = Callable[[str], int]
 
 
 def commands(run_watch: RunWatch, below_watch: Mapping[str, Callable[[], cli.AnyCommand]]) -> dict[str, click.Command]:
@@ -84,6 +85,30 @@ def _watch(run_watch: RunWatch, below: Mapping[str, Callable[[], cli.AnyCommand]
         ),
         short_help="Run the daemon that makes things happen by themselves.",
         example="coord watch --detach",
+    )
+
+
+def hook(run_hook: RunHook) -> click.Command:
+    """Return the command that coding assistants call."""
+
+    def run(client: str, here: bool) -> None:
+        del here
+        click.get_current_context().exit(run_hook(client))
+
+    return cli.Leaf(
+        "hook",
+        callback=run,
+        params=[
+            click.Argument(["client"], metavar="claude|codex|gemini"),
+            click.Option(["--here"], is_flag=True, help="Do it in this process, also where a daemon runs."),
+        ],
+        help=(
+            "Answer a hook of a coding assistant.\n\nThe assistant runs it: it writes what happens to standard input "
+            "and obeys what it reads. An edit of what another agent has leased is refused. Mail, and where the last "
+            "session stopped, are added to what the model sees. Where coord is not set up, nothing happens."
+        ),
+        short_help="Answer a hook of a coding assistant.",
+        example="coord hook claude",
     )
 
 

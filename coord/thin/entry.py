@@ -5,7 +5,7 @@ import sys
 
 def main() -> None:
     """Run the command line of this process."""
-    if sys.argv[1:2] == ["hook"] and "--here" not in sys.argv:
+    if sys.argv[1:2] == ["hook"] and not any(word.startswith("-") for word in sys.argv[2:]):
         from coord.thin import hook
 
         sys.exit(hook.main(sys.argv[2:]))

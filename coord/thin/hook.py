@@ -12,46 +12,80 @@ if not __package__:
 
 from coord.thin import reach
 
-_ASKED = ("COORD_AGENT", "COORD_SESSION", "CLAUDE_PROJECT_DIR", "CLAUDE_PLUGIN_ROOT")
+# A daemon that is stopped still has a door; one that lives says at once that it is at work.
+_BEGINS_WITHIN, _ENDS_WITHIN = 0.5, 8.0
 
 
 def main(words: list[str]) -> int:
     """Answer one hook; returns its exit status."""
+    client = words[0] if words else ""
     payload = _stdin()
-    answer = _asked(words, payload)
+    here = os.getcwd()
+    common = reach.common(here) or reach.common(os.environ.get("CLAUDE_PROJECT_DIR") or here)
+    if not common:
+        return 0
+    door = reach.connect(common)
+    if door is not None:
+        try:
+            status = _asked(door, here, client, payload)
+        finally:
+            door.close()
+        if status is not None:
+            return status
+    return _as_a_whole(client, payload)
+
+
+def _asked(door: "reach.Door", here: str, client: str, payload: bytes) -> int | None:
+    """Pass on the daemon's answer, and tell it so; None where it gives none."""
+    facts = "\0".join((here, str(os.getppid()), client, os.environ.get("COORD_AGENT", "")))
+    try:
+        door.settimeout(_BEGINS_WITHIN)
+        reach.send(door, b"hook", os.fsencode(facts), payload)
+        if reach.receive(door) is None:
+            return None
+        door.settimeout(_ENDS_WITHIN)
+        answer = reach.receive(door)
+    except OSError:
+        return None  # it ended meanwhile, or is stopped
     if answer is None:
-        return _as_a_whole(words, payload)
-    status, out, err = answer
-    _write(1, out)
-    _write(2, err)
+        return None
+    status = _given(*answer)
+    if status == int(answer[0]):
+        try:
+            door.sendall(b"k")
+        except OSError:
+            return status  # it ended meanwhile, and hands the same mail over once more
+    return status
+
+
+def _given(status: bytes, out: bytes, err: bytes, refusal: bytes) -> int:
+    """Say the answer; a refusal that cannot be said on the output is one by the exit status."""
+    try:
+        _write(1, out)
+    except OSError:
+        if not refusal:
+            return 1
+        status, err = b"2", refusal
+    try:
+        _write(2, err)
+    except OSError:
+        return int(status)
     return int(status)
 
 
-def _asked(words: list[str], payload: bytes) -> list[bytes] | None:
-    here = os.getcwd()
-    common = reach.common(here)
-    door = reach.connect(common) if common else None
-    if door is None:
-        return None
-    facts = "\0".join([here, str(os.getppid()), *words, *(f"{name}={os.environ.get(name, '')}" for name in _ASKED)])
-    try:
-        reach.send(door, b"hook", os.fsencode(facts), payload)
-        return reach.receive(door)
-    except OSError:
-        return None  # it ended meanwhile
-    finally:
-        door.close()
-
-
-def _as_a_whole(words: list[str], payload: bytes) -> int:
-    """Become the program that does it all, with the payload where it was."""
-    import tempfile
-
-    with tempfile.TemporaryFile() as file:
-        file.write(payload)
-        file.seek(0)
-        os.dup2(file.fileno(), 0)
-    return os.execv(sys.executable, [sys.executable, "-P", "-m", "coord", "hook", "--here", *words])
+def _as_a_whole(client: str, payload: bytes) -> int:
+    """Become the program that does it all; a child feeds it the payload, since the disk may be full."""
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.close(reading)
+        try:
+            _write(writing, payload)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.dup2(reading, 0)
+    os.close(reading)
+    return os.execv(sys.executable, [sys.executable, "-P", "-m", "coord", "hook", "--here", client])
 
 
 def _stdin() -> bytes:

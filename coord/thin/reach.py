@@ -7,6 +7,7 @@ import _socket
 import os
 
 DOOR = "door"
+Door = _socket.socket
 _PRIVATE = "coord"
 
 

@@ -193,7 +193,7 @@ def test_all_faults_are_reported_together_in_the_order_of_the_file() -> None:
         ".coord.yaml:4: unknown key 'mx' in leases (Did you mean max?)",
         ".coord.yaml:6: groups.web: no agent is named 'backnd' (Did you mean backend?)",
         ".coord.yaml:7: unknown key 'foo' (Known: format, agents, coordinator, groups, worktrees, leases, mail, merge, "
-        "checkpoints, decisions, secrets, watch.)",
+        "checkpoints, decisions, secrets, hooks, watch.)",
     ]
     assert error.hint == "Mend these 4 places in .coord.yaml, then try again."
     faults: Any = error.facts["faults"]
