@@ -30,7 +30,8 @@ _FIRST_LOOK, _LATER_LOOKS = 0.05, 0.25
 _FRESH = 0.0005  # seconds; a git needs several times as long from its start to the list of packs
 _LEFT = maintain.PACKS // 2
 _HIDDEN = ".joined-"
-_ASIDE = "objects/joining"  # in the folder of packs others would find the new one while it is only half there
+# Out of `objects`: fsck takes any index there for a pack's, and a clone beside us links every file.
+_ASIDE = "coord/joining"
 # Objects come without paths, by which git would find alike ones; a wider search makes up for it, within bounds.
 _PACKING = ("--quiet", "--delta-base-offset", "--index-version=2", "--window=60", "--window-memory=100m")
 _SETTINGS = {"core.fsync": "all", "pack.packSizeLimit": "0"}
@@ -96,11 +97,17 @@ def _pack(common: Path, old: Sequence[Path]) -> Path:
     """Pack all that is in some packs; return the new one, which is durable."""
     wanted = dict.fromkeys(name for pack in old for name in packs.names(pack))
     aside = common / _ASIDE
-    aside.mkdir()
-    command = ("pack-objects", *_PACKING, str(aside / "pack"))
+    (aside / "pack").mkdir(parents=True)
+    command = ("pack-objects", *_PACKING, str(aside / "pack" / "pack"))
+    # Where git writes, what is half written too; it reads from the second.
+    env = {
+        "GIT_DIR": str(common),
+        "GIT_OBJECT_DIRECTORY": str(aside),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(common / "objects"),
+    }
     stdin = "".join(f"{name}\n" for name in wanted).encode()
-    done = Git(common).run(*command, stdin=stdin, env={"GIT_DIR": str(common)}, timeout=_LIMIT, config=_SETTINGS)
-    made = aside / f"pack-{done.out.decode().strip()}.pack"
+    done = Git(common).run(*command, stdin=stdin, env=env, timeout=_LIMIT, config=_SETTINGS)
+    made = aside / "pack" / f"pack-{done.out.decode().strip()}.pack"
     if missing := wanted.keys() - packs.names(made):
         raise Unavailable(f"git left {len(missing)} objects out of {made}", hint="git fsck")
     new = packs.folder_of(common) / made.name
@@ -111,6 +118,12 @@ def _pack(common: Path, old: Sequence[Path]) -> Path:
         made.rename(new)  # last: an index alone is nothing to any git, and swept by gc
         sync(new.parent)
     return new
+
+
+def _quoted(path: Path) -> str:
+    """Write a path so that git takes it for one, whatever characters it holds."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _quiet(common: Path, deadline: float) -> bool:

@@ -1,14 +1,13 @@
-"""Joining packs: what is chosen, what is left alone, what is lost when it is killed: nothing."""
+"""Joining packs: what is chosen, what is left alone, and when it waits."""
 
 import os
-import shutil
-import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from packing import assert_sound, assert_tidy, folder, is_loose, objects, pack, sh, small
 from support import eventually
 
 from coord.git import joining, maintain, others, packs
@@ -16,52 +15,11 @@ from coord.git import joining, maintain, others, packs
 SOON = 0.1
 
 
-def sh(cwd: Path, *args: str, stdin: str = "") -> str:
-    done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True, input=stdin)
-    return done.stdout.strip()
-
-
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
     made = tmp_path.resolve() / "project"
     sh(tmp_path, "init", "-q", "-b", "main", str(made))
     return made
-
-
-def folder(top: Path) -> Path:
-    return packs.folder_of(top / ".git")
-
-
-def pack(top: Path, *texts: str) -> Path:
-    """Make a pack of texts, of which none is loose."""
-    made = [sh(top, "hash-object", "-w", "--stdin", stdin=text) for text in texts]
-    name = sh(top, "pack-objects", "-q", ".git/objects/pack/pack", stdin="\n".join(made) + "\n")
-    sh(top, "prune-packed", "-q")
-    return folder(top) / f"pack-{name}.pack"
-
-
-def small(top: Path, count: int) -> list[Path]:
-    return [pack(top, f"small {number}", f"also small {number}") for number in range(count)]
-
-
-def objects(top: Path) -> set[str]:
-    listed = sh(top, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
-    return set(listed.split())
-
-
-def is_loose(top: Path, name: str) -> bool:
-    return (top / ".git/objects" / name[:2] / name[2:]).exists()
-
-
-def assert_sound(top: Path, told: set[str]) -> None:
-    assert objects(top) >= told
-    sh(top, "fsck", "--strict", "--full")
-
-
-def assert_tidy(top: Path) -> None:
-    left = {file for file in folder(top).iterdir() if not file.name.startswith("tmp_")}
-    assert left == {pack.with_suffix(kind) for pack in packs.joinable(top / ".git") for kind in (".pack", ".idx")}
-    assert not (top / ".git/objects/joining").exists()
 
 
 @contextmanager
@@ -190,6 +148,33 @@ def test_a_limit_to_the_size_of_packs_does_not_split_them(top: Path) -> None:
     assert len(packs.joinable(top / ".git")) == 1
 
 
+@pytest.mark.parametrize("name", ["a:b", 'a"b', "a\\b", "a b", "a\nb", '"a"'])
+def test_any_name_of_a_folder_will_do(tmp_path: Path, name: str) -> None:
+    top = tmp_path.resolve() / name
+    top.mkdir()
+    sh(top, "init", "-q")
+    small(top, 3)
+    told = objects(top)
+    joining.at_once(top / ".git")
+    assert len(packs.joinable(top / ".git")) == 1
+    assert_sound(top, told)
+
+
+def test_nothing_half_written_is_where_others_look(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small(top, 3)
+    before, seen = set((top / ".git/objects").rglob("*")), list[set[Path]]()
+    names = packs.names
+
+    def looking(one: Path) -> list[str]:
+        if one.parent != folder(top):
+            seen.append(set((top / ".git/objects").rglob("*")))
+        return names(one)
+
+    monkeypatch.setattr(packs, "names", looking)
+    joining.at_once(top / ".git")
+    assert seen == [before]
+
+
 def test_nothing_begins_while_a_git_takes_stock(top: Path) -> None:
     before = small(top, 4)
     with stock_taker(top):
@@ -263,121 +248,3 @@ def test_a_join_that_fails_is_not_tried_again_at_once(top: Path, monkeypatch: py
     maintain.tend(common)
     assert maintain.is_joining(common)
     eventually(lambda: not maintain.is_joining(common), what="ending")
-
-
-@pytest.mark.parametrize("mutant", [False, True])
-def test_what_a_gc_has_just_unpacked_stays(
-    top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: bool
-) -> None:
-    """An owner's repack that coord cannot see is stopped after it unpacked what nobody refers to; next it deletes packs."""
-    pack(top, os.urandom(100_000).hex(), "added and not committed yet")
-    small(top, 3)
-    told, remove = objects(top), joining._remove
-    monkeypatch.setattr(others, "taking_stock", lambda _: False)
-
-    def pruning(common: Path, old: Sequence[Path]) -> bool:
-        sh(common, "prune-packed", "-q")
-        return remove(common, old)
-
-    if mutant:
-        monkeypatch.setattr(joining, "_remove", pruning)
-    with stopped_repack(top, tmp_path):
-        assert all(is_loose(top, one) for one in told)
-        joining.at_once(top / ".git")
-    if mutant:
-        assert told - objects(top)
-    else:
-        assert_sound(top, told)
-        assert_tidy(top)
-
-
-def test_a_gc_that_begins_meanwhile_loses_nothing(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pack(top, os.urandom(100_000).hex(), "added and not committed yet")
-    small(top, 3)
-    told, owner = objects(top), stopped_repack(top, tmp_path)
-    monkeypatch.setattr(others, "taking_stock", lambda _: False)
-    monkeypatch.setattr(joining, "sync", lambda _: owner.__enter__())
-    joining.at_once(top / ".git")
-    owner.__exit__(None, None, None)
-    assert_sound(top, told)
-    assert_tidy(top)
-
-
-@contextmanager
-def stopped_repack(top: Path, tmp_path: Path) -> Iterator[None]:
-    gate, slow = tmp_path / "gate", tmp_path / "bin" / "git"
-    slow.parent.mkdir()
-    real = shutil.which("git")
-    slow.write_text(
-        f'#!/bin/sh\n"{real}" "$@" || exit\n'
-        f'case "$*" in *pack-objects*) touch {gate}.in; while [ ! -e {gate} ]; do sleep 0.02; done ;; esac\n'
-    )
-    slow.chmod(0o755)
-    path = sh(top, "--exec-path")
-    environment = {
-        **os.environ,
-        "GIT_EXEC_PATH": str(slow.parent),
-        "PATH": f"{slow.parent}:{path}:{os.environ['PATH']}",
-    }
-    command = [str(real), "repack", "-A", "-d", "-q"]
-    with subprocess.Popen(command, cwd=top, env=environment, stderr=subprocess.PIPE) as process:
-        try:
-            eventually(Path(f"{gate}.in").exists, what="unpacking")
-            yield
-        finally:
-            gate.touch()
-        said = process.communicate()[1]
-    assert (process.returncode, said) == (0, b"")
-
-
-def killed_at(top: Path, point: int) -> bool:
-    """Join in a process that dies before the POINT-th change to the folder of packs; tell whether it died."""
-    child = os.fork()
-    if child == 0:
-        count = [0]
-
-        def counted(real: Callable[..., object]) -> Callable[..., object]:
-            def operation(*args: object, **kwargs: object) -> object:
-                count[0] += 1
-                if count[0] == point:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return real(*args, **kwargs)
-
-            return operation
-
-        for name in ("mkdir", "rename", "unlink"):
-            setattr(Path, name, counted(getattr(Path, name)))
-        try:
-            joining.at_once(top / ".git")
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
-
-
-def test_killed_anywhere_it_loses_nothing_and_the_next_one_clears_up(top: Path) -> None:
-    told, point, died = set[str](), 1, True
-    while died:
-        small_ones = [pack(top, f"{point} {number}") for number in range(3)]
-        loose = sh(top, "hash-object", "-w", "--stdin", stdin=f"loose {point}")
-        told |= {loose, *(name for one in small_ones for name in packs.names(one))}
-        died = killed_at(top, point)
-        assert told <= objects(top)
-        point += 1
-        if point % 5 == 0 or not died:
-            joining.at_once(top / ".git")
-            assert_tidy(top)
-            assert_sound(top, told)
-    assert point > 20
-
-
-def test_a_join_that_was_cut_short_is_finished_by_the_next(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small(top, 3)
-    told = objects(top)
-    monkeypatch.setattr(joining, "_remove", lambda *_: True)
-    joining.at_once(top / ".git")
-    assert len(packs.joinable(top / ".git")) == 4
-    monkeypatch.undo()
-    joining.at_once(top / ".git")
-    assert len(packs.joinable(top / ".git")) == 1
-    assert_sound(top, told)
-    assert_tidy(top)
