@@ -4,9 +4,9 @@ import time
 
 from coord.stores.journal import Journal
 
-# Bytes in the journal: a hundred messages or so, which are committed at once, and a few thousand; then seconds.
-_NEAR, _FAR = 1 << 17, 1 << 23
-_EVERY, _PAUSE, _LONGEST_PAUSE, _NOT_AGAIN = 0.02, 0.005, 1.0, 30.0
+# Bytes in the journal: some fifty messages, a few hundred, which are committed within a second, and a few thousand.
+_EASY, _NEAR, _FAR = 1 << 16, 3 << 16, 1 << 23
+_EVERY, _PAUSE, _LONGEST_PAUSE, _NOT_AGAIN = 0.02, 0.04, 1.0, 30.0
 
 
 class Brake:
@@ -17,22 +17,24 @@ class Brake:
         self._next = 0.0
 
     def tread(self, *, daemon: bool) -> bool:
-        """Wait until a DAEMON is not far behind, for a second at most; without one tell whether it is time to commit.
+        """Wait where a DAEMON is behind; without one tell whether it is time to commit.
 
-        A daemon that commits nothing meanwhile is stopped, or in trouble: it is not waited for again soon.
+        First a pause that grows with what waits, so that a dozen writers find their pace without one of them being
+        held up for long; what outruns that waits until it is committed, for a second at most. A daemon that commits
+        nothing meanwhile is stopped, or in trouble: it is not waited for again soon.
         """
         now = time.monotonic()
         if now < self._next:
             return False
-        self._next = now + _EVERY
         behind = self._journal.size()
-        if not daemon:
-            return behind > _FAR
-        pause, until, left = _PAUSE, now + _LONGEST_PAUSE, behind
+        if not daemon or behind <= _EASY:
+            self._next = now + _EVERY
+            return not daemon and behind > _FAR
+        time.sleep(_PAUSE * min(1.0, (behind - _EASY) / (_NEAR - _EASY)))
+        until, left = now + _LONGEST_PAUSE, behind
         while left > _NEAR and time.monotonic() < until:
-            time.sleep(pause)
-            pause = min(2 * pause, _EVERY)
             left = self._journal.size()
+            time.sleep(_EVERY)
         if left >= behind > _NEAR:
             self._next = until + _NOT_AGAIN
         return False

@@ -288,8 +288,7 @@ class Journal:
         except FileNotFoundError:
             return _State()
         except (ValueError, KeyError, TypeError) as error:
-            hint = "remove it: what is in the ledger already is then found by its ids"
-            raise Corrupt(f"{self._state} is damaged: {error!r}", hint=hint) from error
+            raise Corrupt(f"{self._state} is damaged: {error!r}", hint="coord doctor --fix") from error
 
 
 def _is_done(noted: Noted, settled: Collection[str]) -> bool:
