@@ -77,6 +77,7 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
     """Run the daemon; imported here because it brings watchdog and its threads with it."""
     from coord.daemon import run
     from coord.faces.hooks import serving
+    from coord.faces.mcp import hosting
 
     coord = given.open()
 
@@ -89,14 +90,17 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
     elif options.once:
         run.once(coord, say=say)
     else:
-        run.watch(coord, seconds=options.seconds, say=say, answers={"hook": serving.visitors()})
+        answers = {"hook": serving.visitors(), "mcp": hosting.Hosting(say).answer}
+        run.watch(coord, seconds=options.seconds, say=say, answers=answers)
 
 
-def mcp(given: cli.Given) -> None:
-    """Serve a coding assistant; imported here because it brings the protocol's SDK with it."""
+def mcp(given: cli.Given, channel: int | None) -> None:
+    """Serve a coding assistant, or all that the daemon hands over; imported here because it brings the SDK with it."""
     from coord.faces.mcp import host
 
     deferral.load()
+    if channel is not None:
+        host.host(channel)
     host.here(given.start(), given.who)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import types
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from coord.model import times
@@ -85,6 +86,7 @@ _PLAIN: Mapping[Any, Mapping[str, Any]] = {
     float: {"type": "number"},
     bool: {"type": "boolean"},
     type(None): {"type": "null"},
+    Path: {"type": "string"},
     datetime: {"type": "string", "format": "date-time"},
     timedelta: {"type": "number", "description": "seconds"},
 }

@@ -248,6 +248,7 @@ def reply(
     kind: Annotated[Kind, "what it is"] = "answer",
     priority: Annotated[Priority, "how urgent it is"] = "normal",
     everyone: Annotated[bool, "to all who got the message, not its sender alone"] = False,
+    key: Annotated[str, "idempotency key: the same key from the same sender is sent once"] = "",
 ) -> Sent:
     """Answer a message in its thread, and acknowledge it."""
     sender = coord.me()
@@ -275,7 +276,7 @@ def reply(
         reply_to=original.id,
         cause=(original.id,),
     )
-    sent = post(coord, answer)
+    sent = post(coord, answer, key=key)
     for item in letters.everywhere(coord, original.id):
         if item.mailbox == sender and item.unread:
             _move(coord, sender, item, "mail.acked")

@@ -9,6 +9,10 @@ def main() -> None:
         from coord.thin import hook
 
         sys.exit(hook.main(sys.argv[2:]))
+    if sys.argv[1:2] == ["mcp"] and not {"--here", "--host", "--help", "-h"} & set(sys.argv):
+        from coord.thin import relay
+
+        sys.exit(relay.main(sys.argv[2:]))
     from coord.main import main as everything  # loading it is what the others wait for
 
     everything()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from mcp_types import CallToolResult
 
 from coord.faces.mcp import seed, server, tools
 from coord.faces.mcp.calls import Caller, Hand, call
+from coord.faces.mcp.facts import Facts
 from coord.model.errors import Usage
 from coord.service import commands
 from coord.service.coord import Coord
@@ -32,7 +34,7 @@ SEED = {
 
 def within(repo: Path, who: str, use: Use) -> None:
     async def run() -> None:
-        async with Client(server.made(lambda _: Caller(repo, who))) as client:
+        async with Client(server.made(lambda _: Facts(Caller(repo, who)))) as client:
             await use(client)
 
     anyio.run(run)
@@ -42,9 +44,44 @@ def said(result: CallToolResult) -> str:
     return "\n".join(getattr(part, "text", "") for part in result.content)
 
 
-def test_every_command_is_a_tool_but_two() -> None:
+def test_every_command_is_a_tool_but_the_owners() -> None:
     offered = {tool.command.name for tool in tools.every().values()}
-    assert {command.name for command in commands.every()} - offered == {"bench", "watch stop"}
+    assert {command.name for command in commands.every()} - offered == tools.WITHHELD
+
+
+def test_an_answer_with_a_key_is_sent_once(repo: Path) -> None:
+    asked = call(
+        tools.find("send_message"), {"to": "frontend", "content": "ready?"}, Caller(repo, "backend"), hand=Hand()
+    )
+    assert isinstance(asked.structured, dict)
+    given = {"which": asked.structured["message"]["id"], "body": "yes"}
+    for since in (0.0, 1.0):
+        caller = Caller(repo, "frontend")
+        answer = call(tools.find("mail_reply"), given, caller, hand=Hand(), key="k", since=since)
+        assert not answer.failed, answer.text
+    with Coord.open(repo, who="backend") as coord:
+        assert len(tools.find("mail_list").command(coord).items) == 1
+
+
+def test_mail_whose_answer_was_lost_is_shown_again(repo: Path) -> None:
+    for text in ("one", "two"):
+        call(tools.find("send_message"), {"to": "frontend", "content": text}, Caller(repo, "backend"), hand=Hand())
+    reader, frontend = tools.find("check_messages"), Caller(repo, "frontend")
+    began = time.time()
+    call(reader, {"limit": 1}, frontend, hand=Hand())  # its answer never arrives
+    again = call(reader, {"limit": 1}, frontend, hand=Hand(), since=began)
+    assert isinstance(again.structured, dict)
+    assert [item["message"]["body"] for item in again.structured["items"]] == ["one", "two"]
+    assert "nothing unread" in call(reader, {}, frontend, hand=Hand(), since=time.time()).text
+
+
+def test_an_error_of_what_is_asked_again_says_that_it_may_be_done(repo: Path) -> None:
+    release, backend = tools.find("lock_release"), Caller(repo, "backend")
+    first = call(release, {"scopes": ["a.txt"]}, backend, hand=Hand())
+    again = call(release, {"scopes": ["a.txt"]}, backend, hand=Hand(), since=time.time())
+    assert first.failed
+    assert "may be done already" not in first.text
+    assert "may be done already" in again.text
 
 
 def test_the_seed_has_its_names_and_parameters() -> None:
@@ -79,7 +116,7 @@ def test_each_tool_says_what_it_may_do() -> None:
         assert mark is not None
         assert (mark.read_only_hint, mark.destructive_hint, mark.idempotent_hint) == wanted
     for command in commands.every():
-        if command.writes:
+        if command.writes and command.name not in tools.WITHHELD:
             assert not tools.find(command.name.replace(" ", "_")).reads_only
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coord.faces import page, render, report
+from coord.faces.mcp import again
 from coord.faces.mcp.tools import Tool
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Unavailable
@@ -68,10 +69,13 @@ class Hand(SystemClock):
             raise Withdrawn("the caller took the call back")
 
 
-def call(tool: Tool, given: Mapping[str, Any], caller: Caller, *, hand: Hand, key: str = "") -> Outcome:
+def call(
+    tool: Tool, given: Mapping[str, Any], caller: Caller, *, hand: Hand, key: str = "", since: float = 0.0
+) -> Outcome:
     """Run TOOL; whatever goes wrong is an outcome, too.
 
-    KEY makes a command that knows idempotency keys do once what is asked twice.
+    KEY makes a command that knows idempotency keys do once what is asked twice. SINCE is the moment
+    since which it may have been done already, 0 where it is asked for the first time.
     """
     try:
         positional, named = tool.arguments(given)
@@ -82,9 +86,11 @@ def call(tool: Tool, given: Mapping[str, Any], caller: Caller, *, hand: Hand, ke
             if who := opened.whoever():
                 opened.presence.note(who, tool.command.name)
             result = tool.command(opened, *positional, **named)
+            if since:
+                result = again.completed(opened, tool, result, since)
         return _done(result, opened.left)
     except CoordError as fault:
-        return failure(fault)
+        return failure(again.warned(fault) if since and tool.command.writes else fault)
     except OSError as fault:
         return failure(report.from_os(fault))
 

@@ -12,11 +12,12 @@ from mcp.server.lowlevel import Server
 
 import coord
 from coord.faces.mcp import calls, tools
-from coord.faces.mcp.calls import Caller, Hand, Outcome
+from coord.faces.mcp.calls import Hand, Outcome
+from coord.faces.mcp.facts import Facts
 from coord.model.errors import CoordError
 
 Context = ServerRequestContext[Any, Any]
-WhoCalls = Callable[[Context], Caller]
+WhoCalls = Callable[[Context], Facts]
 
 INSTRUCTIONS = (
     "Other agents work in this repository, too. restore_checkpoint first, acquire_file_lock before you edit,"
@@ -72,8 +73,10 @@ async def _call_tool(
         tool = tools.find(params.name)
     except CoordError as fault:
         return _said(calls.failure(fault))
-    hand = Hand()
-    run = partial(calls.call, tool, params.arguments or {}, who(context), hand=hand)
+    facts, hand = who(context), Hand()
+    key = facts.key(context.request_id, [params.name, params.arguments])
+    since = facts.asked_since(context.request_id)
+    run = partial(calls.call, tool, params.arguments or {}, facts.caller, hand=hand, key=key, since=since)
     try:
         async with anyio.create_task_group() as beside:
             beside.start_soon(_go_on_saying, context, tool.name)

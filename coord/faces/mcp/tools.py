@@ -13,11 +13,12 @@ from coord.model.errors import NotFound, Usage
 from coord.service import commands
 from coord.service.command import Command, Param
 
-# An agent has no use for minutes of measuring on a machine that others work on, and whoever
-# ends the daemon ends the host that would answer. Both stay commands, for the owner.
-WITHHELD = frozenset({"bench", "watch stop"})
-# So that looking for faults can be allowed once and for all; mending them is the owner's, who is told how.
-_NOT_TAKEN = {"doctor": ("fix", "rebuild")}
+# An agent has no use for minutes of measuring on a machine that others work on; whoever ends the daemon
+# ends the host that would answer; and whether commits are guarded is the owner's to say. All stay commands.
+WITHHELD = frozenset({"bench", "watch stop", "guard install", "guard uninstall"})
+# So that looking for faults can be allowed once and for all: mending them is the owner's, who is told how.
+# A connection has keys of its own, and what is always loaded must be short.
+_NOT_TAKEN = {"doctor": ("fix", "rebuild"), "mail reply": ("key",)}
 
 # Tools that a client should put before the model unasked, beside the seed's; the rest it finds by searching.
 _LOUD = frozenset({"mail ack", "mail reply", "lock check"})

@@ -1,0 +1,69 @@
+"""The daemon's side: assistants at its door are handed to one process that holds the protocol's SDK.
+
+The daemon itself never loads the SDK. The process is started when the first assistant comes, again when it
+has died and the next one comes, and ends when the daemon does, whose end of their channel then closes.
+"""
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+_LENGTH = 4
+_LARGEST = 1 << 20
+
+
+class Hosting:
+    """The one process, and the channel to it; SAY hears when it is started."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def answer(self, visitor: socket.socket, fields: Sequence[bytes]) -> None:
+        """Hand an assistant's connection over, with the facts that it came with."""
+        with self._turn:
+            if self._process is not None and self._process.poll() is None:
+                with suppress(OSError):
+                    self._hand_over(visitor, fields[0])
+                    return
+            self._start()
+            self._hand_over(visitor, fields[0])
+
+    def _hand_over(self, visitor: socket.socket, facts: bytes) -> None:
+        if self._channel is not None:
+            socket.send_fds(self._channel, [len(facts).to_bytes(_LENGTH, "big")], [visitor.fileno()])
+            self._channel.sendall(facts)
+
+    def _start(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                # -P: the coordinated repository may have a folder called coord, and its code is not ours to run.
+                [sys.executable, "-P", "-m", "coord", "mcp", "--host", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # an interrupt at the daemon's terminal is the daemon's to answer
+            )
+        self._say(f"serving assistants (pid {self._process.pid})")
+
+
+def taken(channel: socket.socket) -> tuple[int, bytes] | None:
+    """Return the next connection that was handed over and its facts, or None when the daemon has ended."""
+    head, handed, _, _ = socket.recv_fds(channel, _LENGTH, 1)
+    if len(head) < _LENGTH or not handed:
+        return None
+    length = int.from_bytes(head, "big")
+    facts = b""
+    while len(facts) < length <= _LARGEST:
+        chunk = channel.recv(length - len(facts))
+        if not chunk:
+            return None
+        facts += chunk
+    return handed[0], facts

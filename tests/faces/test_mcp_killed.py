@@ -1,0 +1,248 @@
+"""The real daemon, its host and its relays, while daemon and host are killed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import psutil
+import pytest
+import tiers
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from support import eventually
+
+from coord.faces.mcp import tools
+from coord.service import mail
+from coord.service.coord import Coord
+
+
+class Daemon:
+    """`coord watch` in a process of its own."""
+
+    def __init__(self, repo: Path) -> None:
+        self.repo = repo
+        self.door = repo / ".git/coord/door"
+        self.process = self._begun()
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-P", "-m", "coord", "watch"]
+        with suppress(FileNotFoundError):
+            self.door.unlink()
+        begun = subprocess.Popen(words, cwd=self.repo, stdout=subprocess.DEVNULL)
+        eventually(self.door.exists, within=30, what="a door")
+        return begun
+
+    def host(self) -> int | None:
+        """The process that holds the SDK, if there is one."""
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children():
+                if "--host" in child.cmdline():
+                    return child.pid
+        return None
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def again(self) -> None:
+        self.process = self._begun()
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+
+
+@pytest.fixture
+def daemon(repo: Path) -> Iterator[Daemon]:
+    one = Daemon(repo)
+    try:
+        yield one
+    finally:
+        one.end()
+
+
+def program(repo: Path, who: str) -> StdioServerParameters:
+    return StdioServerParameters(
+        command=sys.executable,
+        args=["-P", "-m", "coord", "mcp"],
+        cwd=repo,
+        env={"COORD_AGENT": who, "HOME": os.environ["HOME"], "GIT_CONFIG_NOSYSTEM": "1"},
+    )
+
+
+def said(result: Any) -> str:
+    return "\n".join(getattr(part, "text", "") for part in result.content)
+
+
+def alive(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_over_the_relay_in_both_eras(repo: Path, daemon: Daemon, mode: Literal["auto", "legacy"]) -> None:
+    assert daemon.host() is None
+
+    async def run() -> None:
+        async with Client(program(repo, "backend"), mode=mode) as client:
+            assert (client.protocol_version >= "2026") == (mode == "auto")
+            assert {tool.name for tool in (await client.list_tools()).tools} >= set(tools.every()) & {"send_message"}
+            assert "sent" in said(await client.call_tool("send_message", {"to": "frontend", "content": "x"}))
+            async with Client(program(repo, "frontend"), mode=mode) as other:
+                assert "> x" in said(await other.call_tool("check_messages", {}))
+
+    anyio.run(run)
+    host = daemon.host()
+    assert host is not None
+    daemon.kill()
+    eventually(lambda: not alive(host), what="the host's end")
+
+
+def test_the_daemon_never_loads_the_sdk(repo: Path, daemon: Daemon) -> None:
+    maps = Path(f"/proc/{daemon.process.pid}/maps")
+    if not maps.exists():
+        pytest.skip("reads /proc")
+
+    async def run() -> None:
+        async with Client(program(repo, "backend")) as client:
+            await client.call_tool("check_messages", {})
+
+    anyio.run(run)
+    assert "pydantic_core" not in maps.read_text()
+    assert "pydantic_core" in Path(f"/proc/{daemon.host()}/maps").read_text()
+
+
+@contextmanager
+def killing(daemon: Daemon, seed: int) -> Iterator[None]:
+    """Kill the host, or the daemon with it, again and again."""
+    choose, over = random.Random(seed), threading.Event()
+    faults: list[BaseException] = []
+
+    def go_on() -> None:
+        try:
+            while not over.wait(choose.uniform(0.3, 2.5)):
+                if (host := daemon.host()) is not None:
+                    with suppress(ProcessLookupError):
+                        os.kill(host, signal.SIGKILL)
+                if choose.random() < 0.4:
+                    daemon.kill()
+                    daemon.again()
+        except BaseException as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert not faults
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_killed_in_the_middle_nothing_is_lost_nor_sent_twice(
+    repo: Path, daemon: Daemon, mode: Literal["auto", "legacy"]
+) -> None:
+    seconds = tiers.rounds(6, 120)
+    wanted: list[str] = []
+    shown: list[str] = []
+    faults: list[str] = []
+
+    async def send(until: float) -> None:
+        async with Client(program(repo, "backend"), mode=mode) as client:
+            while time.monotonic() < until:
+                text = f"message {len(wanted)}"
+                wanted.append(text)
+                result = await client.call_tool("send_message", {"to": "frontend", "content": text})
+                if result.is_error:
+                    faults.append(said(result))
+
+    async def read(until: float) -> None:
+        async with Client(program(repo, "frontend"), mode=mode) as client:
+            while time.monotonic() < until:
+                result = await client.call_tool("check_messages", {})
+                if result.is_error:
+                    faults.append(said(result))
+                else:
+                    shown.extend(item["message"]["body"] for item in result.structured_content["items"])
+                await anyio.sleep(0.05)
+
+    async def run() -> None:
+        until = time.monotonic() + seconds
+        async with anyio.create_task_group() as both:
+            both.start_soon(send, until)
+            both.start_soon(read, until)
+
+    with killing(daemon, tiers.seed()):
+        anyio.run(run)
+    with Coord.open(repo, who="frontend") as coord:
+        listed = mail.list_(coord, read=True, limit=100_000).items
+        left = [item.message.body for item in listed if item.unread]
+    assert faults == []
+    assert Counter(item.message.body for item in listed) == Counter(wanted)
+    assert set(shown) | set(left) == set(wanted)
+
+
+def test_a_restart_is_but_a_delay(repo: Path, daemon: Daemon) -> None:
+    async def run() -> None:
+        async with Client(program(repo, "backend"), mode="legacy") as client:
+            await client.call_tool("acquire_file_lock", {"file_path": "README.md"})
+            daemon.end()
+            daemon.again()
+            assert "README.md: yours" in said(await client.call_tool("lock_check", {"paths": ["README.md"]}))
+
+    anyio.run(run)
+
+
+def test_a_call_that_waits_ends_when_it_is_taken_back(repo: Path, daemon: Daemon) -> None:
+    with Coord.open(repo, who="frontend") as coord:
+        tools.find("lock_acquire").command(coord, ("README.md",))
+
+    def waiting() -> int:
+        with Coord.open(repo) as coord:
+            return len(tools.find("lock_list").command(coord).waiting)
+
+    async def run() -> None:
+        async with Client(program(repo, "backend")) as client:
+            with anyio.move_on_after(20) as scope:
+                async with anyio.create_task_group() as group:
+                    given = {"file_path": "README.md", "wait": "5m"}
+                    group.start_soon(client.call_tool, "acquire_file_lock", given)
+                    while not await anyio.to_thread.run_sync(waiting):
+                        await anyio.sleep(0.05)
+                    group.cancel_scope.cancel()
+            assert not scope.cancelled_caught
+            await anyio.to_thread.run_sync(lambda: eventually(lambda: not waiting(), within=15, what="the end"))
+            assert "frontend" in said(await client.call_tool("lock_list", {}))
+
+    anyio.run(run)
+
+
+def test_a_call_that_takes_long_says_that_it_goes_on(repo: Path, daemon: Daemon) -> None:
+    heard: list[str | None] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message)
+
+    async def run() -> None:
+        async with Client(program(repo, "backend")) as client:
+            result = await client.call_tool("mail_wait", {"timeout": "2s"}, progress_callback=note)
+            assert result.is_error
+            assert "no mail" in said(result)
+
+    anyio.run(run)
+    assert heard == ["mail_wait goes on"]
