@@ -23,6 +23,7 @@ _NOUNS = (
     "locks",
     "mail",
     "merges",
+    "sessions",
     "setup",
     "status",
     "verify",

@@ -177,6 +177,7 @@ GROUPS = {
     "ledger": "The record of everything, on a branch of its own.",
     "worktree": "A checkout of its own for each agent.",
     "merge": "The queue of branches waiting to be merged.",
+    "session": "The coding assistants whose hooks call coord.",
 }
 
 

@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
+import psutil
+
 from coord.model.records import Process
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -24,6 +26,8 @@ State = Literal["active", "idle", "limited", "ended"]
 _KEPT = timedelta(days=7)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _LARGEST = 1 << 20
+_FAR = 8
+_SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "env", "timeout"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,32 @@ def opened(coord: Coord, client: str, id: str, *, timeout: float) -> Iterator[Ke
         kept = _read(path) or Kept(Session(client=client, id=id, since=now, seen_at=now), Memory())
         yield kept
         _write(path, kept)
+
+
+def client_process(parent: int) -> Process | None:
+    """Return the client's own process: the first above the hook that is no shell."""
+    for pid in _ancestors(parent):
+        if _name(pid) not in _SHELLS:
+            return oslock.process_of(pid)
+    return None
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    for _ in range(_FAR):
+        if pid <= 1:
+            return
+        yield pid
+        try:
+            pid = psutil.Process(pid).ppid()
+        except psutil.Error:
+            return
+
+
+def _name(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return ""
 
 
 def sweep(coord: Coord) -> None:

@@ -15,10 +15,11 @@ from coord.model import codec, ids, keys, leases, mailboxes, scope
 from coord.model.errors import BadRecord, CoordError, TimedOut
 from coord.model.leases import Ask
 from coord.model.records import Lock, MergeRequest, Message, Mode, Priority
-from coord.service import branches, livefolders, merges, watching
+from coord.service import branches, livefolders, merges, sessions, watching
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
+from coord.service.sessions import Session
 from coord.service.watching import Daemon
 from coord.stores.base import LEDGER
 
@@ -129,6 +130,7 @@ class Status:
     agents: tuple[AgentStatus, ...]
     leases: tuple[Held, ...]
     merges: tuple[Queued, ...]
+    sessions: tuple[Session, ...]
     daemon: Daemon
     ledger: LedgerStatus
     needs: tuple[Need, ...]
@@ -180,6 +182,7 @@ class _Look:
             agents=tuple(self._agent(name, unread[name], locks, trees.get(name)) for name in coord.config.names),
             leases=self._held(locks),
             merges=tuple(map(self._queued, waiting)),
+            sessions=sessions.list_(coord).items,
             daemon=watching.find(coord),
             ledger=self._ledger(),
             needs=tuple(self.needs[:_SHOWN]),

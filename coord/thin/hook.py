@@ -13,7 +13,7 @@ if not __package__:
 from coord.thin import reach
 
 # A daemon that is stopped still has a door; one that lives says at once that it is at work.
-_BEGINS_WITHIN, _ENDS_WITHIN = 0.5, 8.0
+_BEGINS_WITHIN, _ENDS_WITHIN, _NOTED_WITHIN = 0.5, 8.0, 0.5
 
 
 def main(words: list[str]) -> int:
@@ -53,6 +53,8 @@ def _asked(door: "reach.Door", here: str, client: str, payload: bytes) -> int | 
     if status == int(answer[0]):
         try:
             door.sendall(b"k")
+            door.settimeout(_NOTED_WITHIN)
+            door.recv(1)  # it closes the door when all is noted, and whoever looks next finds it
         except OSError:
             return status  # it ended meanwhile, and hands the same mail over once more
     return status

@@ -4,20 +4,22 @@ First of all, before anything can fail, an edit is judged. Everything after that
 each part by itself: a fault is told, and never keeps an agent from its other work.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from coord.faces.hooks import edits
+from coord.faces.hooks import before, edits, holding
 from coord.faces.hooks.dialect import Answer
-from coord.faces.hooks.payload import Hooked
-from coord.model.errors import BadRecord, CoordError, LeaseHeld
+from coord.faces.hooks.payload import Event, Hooked
+from coord.model.errors import CoordError
 from coord.model.untrusted import clean_line
-from coord.service import editing, sessions
+from coord.service import checkpoints, handing, parting, sessions, trespass
 from coord.service.callers import Called
-from coord.service.sessions import Kept
+from coord.service.sessions import Kept, State
 
 _PATIENCE = 1.0
+_OFTEN = 1800.0  # seconds; one client tells of a compaction before every request to its model
+_LIMITS = ("rate_limit", "overloaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,77 +30,203 @@ class Caller:
     parent: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a hook while it is answered."""
+
+    hooked: Hooked
+    coord: Called
+    agent: str
+    answer: Answer
+    kept: Kept
+
+
 def of(hooked: Hooked, coord: Called, caller: Caller) -> tuple[Answer, ExitStack]:
     """Return the answer to a hook, and what must be closed once the client has it, or never will."""
     answer = Answer()
     known = sessions.find(coord, hooked.client, hooked.session)
-    before = known.agent if known and hooked.event != "started" else ""
-    agent = coord.become(caller.named, before)
+    agent = coord.become(caller.named, known.agent if known and hooked.event != "started" else "")
     if coord.wrong is not None:
-        answer.faults.append(_said(coord.wrong))
+        answer.faults.append(said(coord.wrong))
     if hooked.event == "before tool" and (edits.is_edit(hooked.tool) or hooked.paths):
-        _edit(hooked, coord, agent, answer)
+        with tried(answer, "take a lease"):
+            before.edit(hooked, coord, agent, answer)
     with ExitStack() as unfinished:
         unfinished.enter_context(coord)
-        with _tried(answer, "keep the session"):
+        with tried(answer, "keep the session"):
             if hooked.session:
                 opened = sessions.opened(coord, hooked.client, hooked.session, timeout=_PATIENCE)
                 kept = unfinished.enter_context(opened)
                 _note(hooked, coord, agent, caller, kept)
+                _EVENTS[hooked.event](Call(hooked, coord, agent, answer, kept))
         return answer, unfinished.pop_all()
 
 
-def _edit(hooked: Hooked, coord: Called, agent: str, answer: Answer) -> None:
-    if not hooked.paths:
-        answer.faults.append(f"which file {clean_line(hooked.tool, 40)} writes is not said; it was not looked up")
-        return
-    try:
-        ruling = editing.rule(coord, agent, hooked.paths, hooked.cwd or str(coord.start))
-    except BadRecord as fault:
-        answer.refusal = f"coord: refused, since a lease cannot be read and may be anybody's: {_said(fault)}"
-        return
-    answer.refusal = ruling.refusal
-    if ruling.refusal or not agent:
-        return
-    mode = coord.config.hooks.lease
-    with _tried(answer, "take a lease"):
-        if mode == "warn" and ruling.free:
-            named = ", ".join(hooked.paths)
-            answer.context.append(
-                f"coord: nobody has leased {clean_line(named, 300)}; take it first: coord lock acquire PATH"
-            )
-        elif mode == "auto" and (ruling.free or ruling.fading):
-            try:
-                why = editing.take(coord, (*ruling.free, *ruling.fading), f"edited by {hooked.client}")
-            except LeaseHeld as held:
-                answer.refusal = editing.held_by_others(held)
-            else:
-                if why:
-                    answer.context.append(f"coord: you edit this without a lease: {why}")
-
-
 def _note(hooked: Hooked, coord: Called, agent: str, caller: Caller, kept: Kept) -> None:
-    del caller
+    """Note a sign of life."""
+    states: Mapping[Event, State] = {"stopping": "idle", "failed": "idle", "ended": "ended"}
+    old = kept.session
+    process = old.process
+    if hooked.event == "started" or process is None:
+        process = sessions.client_process(caller.parent)
     kept.session = replace(
-        kept.session,
+        old,
         agent=agent,
-        version=hooked.version or kept.session.version,
+        version=hooked.version or old.version,
         worktree=str(coord.place.top),
         seen_at=coord.now(),
+        state="limited" if hooked.trouble in _LIMITS else states.get(hooked.event, "active"),
+        why=hooked.trouble,
+        doing=_doing(hooked) or old.doing,
+        process=process,
+    )
+    kept.memory.said = hooked.said or kept.memory.said
+    kept.memory.worked = kept.memory.worked or hooked.event in ("asked", "after tool", "stopping")
+    if agent and hooked.event != "ended":
+        coord.presence.note(agent, kept.session.doing or "session")
+
+
+def _doing(hooked: Hooked) -> str:
+    if hooked.event == "before tool":
+        return clean_line(" ".join((hooked.tool, *hooked.paths[:1])), 120)
+    return {"started": "session started", "asked": "thinking", "stopping": "waiting for its person"}.get(
+        hooked.event, ""
     )
 
 
+# ---- event by event ----
+
+
+def _started(call: Call) -> None:
+    memory, answer, coord = call.kept.memory, call.answer, call.coord
+    sessions.sweep(coord)
+    if call.hooked.source != "resume":  # what was handed over is no longer before the model's eyes
+        memory.handed = []
+    memory.introduced = False
+    if not call.agent:
+        _introduce(call)
+        return
+    with tried(answer, "write the restore brief"):
+        brief = checkpoints.restore(coord, budget=coord.config.hooks.brief)
+        head = f"coord: you are {call.agent}, one of several agents in this repository. Where you stand:"
+        answer.context.append(f"{head}\n{brief.text}")
+        ids = [message.id for message in handing.new(coord, call.agent, memory.handed)]
+        _deliver(call, handing.shown(brief.text, ids))
+
+
+def _asked(call: Call) -> None:
+    call.kept.memory.in_a_row = 0
+    _hand_over(call)
+
+
+def _before_tool(call: Call) -> None:
+    if call.hooked.shell and not call.answer.refusal:
+        with tried(call.answer, "look at what others have leased"):
+            trespass.look(call.coord, call.agent, call.kept.memory)
+
+
+def _after_tool(call: Call) -> None:
+    if call.hooked.shell:
+        with tried(call.answer, "look for changes under others' leases"):
+            memory = call.kept.memory
+            if found := trespass.look(call.coord, call.agent, memory):
+                call.answer.context.append(trespass.told(found))
+                trespass.tell_holders(call.coord, call.agent, found, memory)
+    if not call.hooked.subagent:  # its words would end in a memory that its agent never sees
+        _hand_over(call)
+
+
+def _stopping(call: Call) -> None:
+    if call.agent:
+        with tried(call.answer, "look for pressing mail"):
+            found = holding.held_up(call.coord, call.agent, call.kept.memory, again=call.hooked.stopping_again)
+            if found.text:
+                call.answer.goes_on = found.text
+                call.kept.session = replace(call.kept.session, state="active")
+                _deliver(call, found.ids)
+
+
+def _compacting(call: Call) -> None:
+    since = call.coord.now().timestamp() - call.kept.memory.saved_at
+    if call.hooked.client == "gemini" and call.hooked.source != "manual" and since < _OFTEN:
+        return
+    _checkpoint(call, "a compaction of its memory")
+
+
+def _ended(call: Call) -> None:
+    _checkpoint(call, "the end of a session")
+
+
+_EVENTS: Mapping[Event, Callable[[Call], None]] = {
+    "started": _started,
+    "asked": _asked,
+    "before tool": _before_tool,
+    "after tool": _after_tool,
+    "stopping": _stopping,
+    "failed": lambda _call: None,  # its state says it
+    "compacting": _compacting,
+    "ended": _ended,
+}
+
+
+def _hand_over(call: Call) -> None:
+    if not call.agent:
+        _introduce(call)
+        return
+    with tried(call.answer, "hand mail over"):
+        if found := handing.new(call.coord, call.agent, call.kept.memory.handed):
+            title = f"coord: {len(found)} unread message{'s' if len(found) > 1 else ''} for {call.agent}."
+            page = handing.page(call.coord, title, found, call.coord.config.hooks.mail)
+            call.answer.context.append(page.text)
+            _deliver(call, page.ids)
+
+
+def _deliver(call: Call, ids: tuple[str, ...]) -> None:
+    """Note that messages were handed over, once the client has them; those that nobody has unread are forgotten."""
+
+    def done() -> None:
+        memory = call.kept.memory
+        there = frozenset(handing.ids(call.coord, call.agent))
+        memory.handed = [one for one in dict.fromkeys((*memory.handed, *ids)) if one in there]
+
+    call.answer.delivered.append(done)
+
+
+def _introduce(call: Call) -> None:
+    """Say once how a session says which agent it is."""
+    if call.kept.memory.introduced:
+        return
+    known = ", ".join(call.coord.config.everybody)
+    call.answer.context.append(
+        "coord: this repository is shared by several agents, and nothing says which one you are: no mail reaches you "
+        "and no lease is taken for you. Ask your person to start you in an agent's worktree, or with COORD_AGENT=NAME; "
+        f"known: {known}{call.coord.config.lack}. Until then give --as NAME to coord's commands."
+    )
+
+    def done() -> None:
+        call.kept.memory.introduced = True
+
+    call.answer.delivered.append(done)
+
+
+def _checkpoint(call: Call, when: str) -> None:
+    if call.agent:
+        with tried(call.answer, "save a checkpoint"):
+            parting.save(call.coord, call.agent, call.kept, when)
+
+
 @contextmanager
-def _tried(answer: Answer, doing: str) -> Iterator[None]:
+def tried(answer: Answer, doing: str) -> Iterator[None]:
     """Tell of a fault inside, and go on."""
     try:
         yield
     except CoordError as fault:
-        answer.faults.append(f"could not {doing}: {_said(fault)}")
+        answer.faults.append(f"could not {doing}: {said(fault)}")
     except Exception as fault:
         answer.faults.append(f"could not {doing}: {type(fault).__name__}: {clean_line(str(fault), 200)}")
 
 
-def _said(fault: CoordError) -> str:
+def said(fault: CoordError) -> str:
+    """Return a fault and its next step on one line."""
     hint = f"; next: {fault.hint}" if fault.hint else ""
     return clean_line(f"{fault.message}{hint}", 500)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from coord.faces.page import Block, Line, Style, Table
+from coord.faces.pages import sessions
 from coord.model import quoting, times
 from coord.service.status import AgentStatus, Held, LedgerStatus, Need, Queued, Status, Tree
 from coord.service.watching import Daemon
@@ -17,6 +18,7 @@ def blocks(status: Status) -> list[Block]:
         *_head(status),
         *_needs(status),
         *_agents(status.agents),
+        *_sessions(status),
         *_leases(status.leases),
         *_merges(status.merges, status.base),
     ]
@@ -80,6 +82,10 @@ def _agents(agents: tuple[AgentStatus, ...]) -> list[Block]:
         Line(""),
         Table(("agent", "seen", "doing", "unread, oldest", "leases", "branch"), tuple(rows), tuple(styles)),
     ]
+
+
+def _sessions(status: Status) -> list[Block]:
+    return [Line(""), sessions.table(status.sessions, status.at)] if status.sessions else []
 
 
 def _agent_style(agent: AgentStatus) -> Style:

@@ -65,7 +65,10 @@ def _access(needed: int) -> int:
 def _paths(coord: Coord) -> Iterator[Path]:
     """Yield what must be usable, outer folders first; what is not there is another check's matter."""
     common = coord.place.common
-    private = (coord.private / name for name in ("", "journal", "guards", "bells", "tmp", "waiting", "seen", "gates"))
+    private = (
+        coord.private / name
+        for name in ("", "journal", "guards", "bells", "tmp", "waiting", "seen", "gates", "sessions")
+    )
     gits = (common / name for name in ("", "objects", "objects/pack", "refs/heads", "refs/heads/coord"))
     for path in (coord.home, *gits, *private):
         if os.path.lexists(path):

@@ -1,0 +1,47 @@
+"""Before an edit: refused where it is another's, leased where it is nobody's."""
+
+from coord.faces.hooks.dialect import Answer
+from coord.faces.hooks.payload import Hooked
+from coord.model.errors import BadRecord, CoordError, LeaseHeld
+from coord.model.untrusted import clean_line
+from coord.service import editing
+from coord.service.callers import Called
+from coord.service.editing import Ruling
+
+
+def edit(hooked: Hooked, coord: Called, agent: str, answer: Answer) -> None:
+    """Judge an edit; whether it is refused is in ANSWER before anything else is tried.
+
+    Raises:
+        CoordError: it is not refused, and a lease could not be taken.
+    """
+    if not hooked.paths:
+        answer.faults.append(f"which file {clean_line(hooked.tool, 40)} writes is not said: nothing was looked up")
+        return
+    try:
+        ruling = editing.rule(coord, agent, hooked.paths, hooked.cwd or str(coord.start))
+    except BadRecord as fault:
+        word = clean_line(f"{fault.message}; to mend it: {fault.hint}", 800)
+        answer.refusal = f"coord: refused, since a lease cannot be read and may be anybody's. {word}"
+        return
+    answer.refusal = ruling.refusal
+    if agent and not ruling.refusal and (ruling.free or ruling.fading):
+        _claim(hooked, coord, ruling, answer)
+
+
+def _claim(hooked: Hooked, coord: Called, ruling: Ruling, answer: Answer) -> None:
+    mode = coord.config.hooks.lease
+    if mode == "warn" and ruling.free:
+        named = clean_line(", ".join(hooked.paths), 300)
+        answer.context.append(f"coord: nobody has leased {named}; take it first: coord lock acquire PATH")
+    elif mode == "auto":
+        try:
+            why = editing.take(coord, (*ruling.free, *ruling.fading), f"edited by {hooked.client}")
+        except LeaseHeld as held:
+            answer.refusal = editing.held_by_others(held)
+        except CoordError:
+            answer.context.append("coord: you edit this without a lease: none could be taken")
+            raise
+        else:
+            if why:
+                answer.context.append(f"coord: you edit this without a lease: {why}")

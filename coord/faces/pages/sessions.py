@@ -1,0 +1,39 @@
+"""Sessions of coding assistants, for people."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import singledispatch
+
+from coord.faces.page import Block, Line, Style, Table
+from coord.faces.pages.words import now, unknown
+from coord.model import quoting, times
+from coord.service import sessions
+from coord.service.sessions import Session
+
+blocks = singledispatch(unknown)
+
+
+@blocks.register
+def _sessions(found: sessions.Sessions) -> list[Block]:
+    if not found.items:
+        return [Line("no session of a coding assistant has called coord's hooks", "dim")]
+    return [table(found.items, now())]
+
+
+def table(items: Sequence[Session], at: datetime) -> Table:
+    """Return sessions as a table, as they are at the moment AT."""
+    styles: dict[str, Style] = {"active": "", "idle": "dim", "limited": "yellow", "ended": "dim"}
+    rows = tuple(
+        (
+            f"{one.client} {quoting.within(one.version, 20) if one.version else ''}".rstrip(),
+            one.agent or "unknown",
+            f"{one.state} ({one.why})" if one.why else one.state,
+            f"{times.ago(one.seen_at, at)} ago",
+            times.ago(one.since, at),
+            quoting.one_line(one.doing, 60) if one.doing else "",
+            one.worktree,
+        )
+        for one in items
+    )
+    head = ("session", "agent", "state", "heard", "for", "doing", "worktree")
+    return Table(head, rows, tuple(styles[one.state] for one in items))
