@@ -40,7 +40,7 @@ def halves(coord: Coord) -> Iterator[Finding]:
     """Find packs and objects that killed gits were writing."""
     found = _ownerless(coord, _matching(coord, _HALF, _REST))
     if found:
-        size = sum(path.lstat().st_size for path in found)
+        size = sum(path.lstat().st_size for path in found if path.exists())
         yield Finding(
             code="git-leftovers",
             what=f"{counted(found, 'file')} ({size:,} bytes) that a git was writing when it was killed",
@@ -56,7 +56,7 @@ def crashes(coord: Coord) -> Iterator[Finding]:
     found = [
         path
         for path in _ownerless(coord, _matching(coord, _CRASHES, _LONG))
-        if path.suffix != ".keep" or path.read_bytes() == maintain.KEPT_BY
+        if path.suffix != ".keep" or (path.exists() and path.read_bytes() == maintain.KEPT_BY)
     ]
     if found:
         yield Finding(
@@ -72,17 +72,25 @@ def crashes(coord: Coord) -> Iterator[Finding]:
 def _matching(coord: Coord, patterns: Sequence[str], rest: float) -> list[Path]:
     before = time.time() - rest
     found = (path for pattern in patterns for path in sorted(coord.place.common.glob(pattern)))
-    return [path for path in found if os.path.lexists(path) and path.lstat().st_mtime < before]
+    return [path for path in found if _written(path, before) < before]
+
+
+def _written(path: Path, gone: float) -> float:
+    """Return when a file was written last, or GONE where its git has just taken it away."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return gone
 
 
 def _ownerless(coord: Coord, found: list[Path]) -> list[Path]:
     """Return those which no living git can have made."""
     if not found:
         return []
-    newest = max(path.lstat().st_mtime for path in found)
-    if others.living(coord.place.common, before=newest + _SLACK) is None:
-        return found
-    return [path for path in found if others.living(coord.place.common, before=path.lstat().st_mtime + _SLACK) is None]
+    ages = {path: at for path in found if (at := _written(path, 0.0))}
+    if not ages or others.living(coord.place.common, before=max(ages.values()) + _SLACK) is None:
+        return list(ages)
+    return [path for path, at in ages.items() if others.living(coord.place.common, before=at + _SLACK) is None]
 
 
 def _is_busy(lock: Path) -> bool:
