@@ -1,6 +1,5 @@
 """What git processes that were killed left in the repository: locks, half-written packs, crash reports."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
