@@ -7,7 +7,7 @@ is given once. Waiters are served in the order of their tickets.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -70,14 +70,24 @@ def blockers(held: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form, n
     Nobody overtakes a waiter, but what the asker holds already, in this mode or
     exclusively, no waiter can delay: it would wait for the asker itself.
     """
+    standing = list(_standing(held, queue, ask, form, now))
+    locks = (one for one in standing if isinstance(one, Lock))
+    return (*locks, *sorted((one for one in standing if isinstance(one, Ask)), key=lambda other: other.ticket))
+
+
+def is_blocked(held: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form, now: datetime) -> bool:
+    """Tell whether anything stands in the way of ASK; one thing found is enough, so that a crowd costs little."""
+    return next(_standing(held, queue, ask, form, now), None) is not None
+
+
+def _standing(held: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form, now: datetime) -> Iterator[Lock | Ask]:
     current = live(held, now)
+    yield from (lock for lock in current if _conflict(lock, ask) and _meet((lock.scope,), ask.scopes, form))
     mine = [lock.scope for lock in current if lock.holder == ask.holder and lock.mode in (ask.mode, "exclusive")]
     fresh = [scope for scope in ask.scopes if not any(contains(own, scope, form) for own in mine)]
-    earlier = (other for other in queue if other.ticket < ask.ticket and _conflict(other, ask))
-    return (
-        *(lock for lock in current if _conflict(lock, ask) and _meet((lock.scope,), ask.scopes, form)),
-        *sorted((other for other in earlier if _meet(other.scopes, fresh, form)), key=lambda other: other.ticket),
-    )
+    for other in queue:
+        if other.ticket < ask.ticket and _conflict(other, ask) and _meet(other.scopes, fresh, form):
+            yield other
 
 
 def grant(
@@ -222,7 +232,7 @@ def next_in_line(held: Sequence[Lock], queue: Sequence[Ask], released: Lock, for
     """Return the first waiter for RELEASED's scope whom nothing blocks once that lease is gone."""
     left = [lock for lock in held if (lock.scope, lock.token) != (released.scope, released.token)]
     for ask in sorted(queue, key=lambda ask: ask.ticket):
-        if _meet((released.scope,), ask.scopes, form) and not blockers(left, queue, ask, form, now):
+        if _meet((released.scope,), ask.scopes, form) and not is_blocked(left, queue, ask, form, now):
             return ask
     return None
 

@@ -6,6 +6,7 @@ holding the guard. The rules are in `model/leases.py`; this file reads and write
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -214,7 +215,7 @@ class Book:
     def wake(self) -> None:
         """Wake every waiter whom nothing blocks now."""
         for ask in self.queue:
-            if not self.blockers(ask):
+            if not leases.is_blocked(self.held, self.queue, ask, self.coord.form, self.now):
                 self.coord.bells.ring(bell(ask.holder))
 
     def _without(self, gone: Sequence[Lock]) -> "Book":
@@ -291,7 +292,7 @@ def _waiters(coord: Coord) -> tuple[Ask, ...]:
             ask = _ask(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if ask.process is not None and oslock.is_alive(ask.process) is False:
+        if ask.process is not None and _is_dead(ask.process, int(time.monotonic())):
             path.unlink(missing_ok=True)
             continue
         found.append(ask)
@@ -322,6 +323,12 @@ def _ask(ticket: str) -> Ask:
         process=_process(plain["process"]),
         bound_to=_process(plain["bound_to"]) if plain.get("bound_to") else None,
     )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _is_dead(process: Process, _second: int) -> bool:
+    """Tell whether a waiter's process is proven dead; asked once a second at most, since a crowd is looked at often."""
+    return oslock.is_alive(process) is False
 
 
 def _process(plain: object) -> Process:

@@ -177,7 +177,7 @@ def test_what_kills_leave_behind_never_lets_two_in_nor_gives_a_token_twice(repo:
     owner.settle()
     assert [lock.token for lock in locks.list_(owner).locks] == [last.token]
     tokens = replayed(repo)
-    assert len(tokens) > 60
+    assert len(tokens) > 40  # a kill may come between a token and its lease
     assert tokens[-1] == last.token
     git(repo, "fsck", "--strict", "--no-dangling")
 
