@@ -1,14 +1,16 @@
 """The real daemon, its host and its relays, while daemon and host are killed."""
 
+import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +23,9 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from support import eventually
 
+from coord.daemon import door
 from coord.faces.mcp import tools
+from coord.faces.mcp.hosting import Hosting
 from coord.service import mail
 from coord.service.coord import Coord
 
@@ -122,6 +126,68 @@ def test_the_daemon_never_loads_the_sdk(repo: Path, daemon: Daemon) -> None:
     anyio.run(run)
     assert "pydantic_core" not in maps.read_text()
     assert "pydantic_core" in Path(f"/proc/{daemon.host()}/maps").read_text()
+
+
+class Lossy:
+    """A door behind which the answer to every call is lost once, after the server has done what it says."""
+
+    def __init__(self, hosting: Hosting) -> None:
+        self.hosting = hosting
+        self.lost: set[tuple[bytes, int]] = set()  # by relay
+
+    def __call__(self, visitor: socket.socket, fields: Sequence[bytes]) -> None:
+        relay = next(fact for fact in fields[0].split(b"\0") if fact.startswith(b"RELAY="))
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.hosting.answer(theirs, fields)
+        with ours, ours.makefile("rb") as answers:
+            threading.Thread(target=self._pass_on, args=(visitor, ours), daemon=True).start()
+            for line in answers:
+                said = json.loads(line) if line.startswith(b"{") else {}
+                if "content" in said.get("result", {}) and (relay, said["id"]) not in self.lost:
+                    self.lost.add((relay, said["id"]))
+                    visitor.shutdown(socket.SHUT_RDWR)
+                    ours.shutdown(socket.SHUT_RDWR)
+                    return
+                visitor.sendall(line)
+
+    def _pass_on(self, visitor: socket.socket, ours: socket.socket) -> None:
+        with suppress(OSError):
+            while data := visitor.recv(1 << 16):
+                ours.sendall(data)
+            ours.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_what_was_done_and_not_answered_is_neither_done_twice_nor_lost(
+    repo: Path, mode: Literal["auto", "legacy"]
+) -> None:
+    hosting = Hosting(print)
+    lossy = Lossy(hosting)
+
+    async def run() -> None:
+        async with Client(program(repo, "backend"), mode=mode) as client:
+            for text in ("one", "two"):
+                given = {"to": "frontend", "content": text}
+                assert not (await client.call_tool("send_message", given)).is_error
+        async with Client(program(repo, "frontend"), mode=mode) as client:
+            got = await client.call_tool("check_messages", {})
+            assert [item["message"]["body"] for item in got.structured_content["items"]] == ["one", "two"]
+            first = got.structured_content["items"][0]["message"]["id"]
+            await client.call_tool("mail_reply", {"which": first, "body": "yes"})
+            released = await client.call_tool("release_file_lock", {"file_path": "README.md"})
+            assert "may be done already" in said(released)
+
+    try:
+        with door.opened(repo / ".git/coord", {"mcp": lossy}, print):
+            anyio.run(run)
+    finally:
+        hosting.end()
+    assert len(lossy.lost) == 5
+    with Coord.open(repo) as coord:
+        for name, wanted in (("frontend", ["one", "two"]), ("backend", ["yes"])):
+            listed = mail.list_(coord, mailbox_=name, read=True).items
+            assert [item.message.body for item in listed] == wanted
 
 
 @contextmanager

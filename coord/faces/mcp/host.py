@@ -42,7 +42,7 @@ def host(channel: int) -> None:
 async def _on_standard_streams(facts: Facts) -> None:
     made = server.made(lambda _: facts)
     async with stdio_server() as (read, write):
-        await made.run(read, write, made.create_initialization_options())
+        await made.run(read, write, server.options(made))
 
 
 async def _as_host(channel: socket.socket) -> None:
@@ -64,7 +64,7 @@ async def _connection(visitor: socket.socket, told: bytes) -> None:
             made = server.made(lambda _: facts)
             lines: Any = _Lines(reader)
             async with stdio_server(cast(Any, lines), cast(Any, _Writer(writer))) as (read, write):
-                await made.run(read, write, made.create_initialization_options())
+                await made.run(read, write, server.options(made))
         except* (OSError, EOFError):
             pass  # it went
         except* Exception:

@@ -34,6 +34,14 @@ class Hosting:
             self._start()
             self._hand_over(visitor, fields[0])
 
+    def end(self) -> None:
+        """End the process, which the daemon's own end does as well."""
+        with self._turn:
+            if self._channel is not None:
+                self._channel.close()
+            if self._process is not None:
+                self._process.wait()
+
     def _hand_over(self, visitor: socket.socket, facts: bytes) -> None:
         if self._channel is not None:
             socket.send_fds(self._channel, [len(facts).to_bytes(_LENGTH, "big")], [visitor.fileno()])

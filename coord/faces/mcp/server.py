@@ -1,23 +1,29 @@
-"""The protocol's SDK, spoken to here and in host.py alone: what it asks, answered from tools, calls and resources."""
+"""The protocol's SDK, spoken to here and in host.py alone: what it asks, answered from tools, resources and prompts."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.models import InitializationOptions
+from mcp.server.session import ServerSession
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourcesListChanged, ResourceUpdated
+from mcp.shared.exceptions import MCPError
 
 import coord
-from coord.faces.mcp import calls, tools
-from coord.faces.mcp.calls import Hand, Outcome
+from coord.faces.mcp import calls, prompts, resources, tools
+from coord.faces.mcp.calls import Caller, Hand, Outcome
 from coord.faces.mcp.facts import Facts
 from coord.model.errors import CoordError
 
 Context = ServerRequestContext[Any, Any]
 WhoCalls = Callable[[Context], Facts]
+R = TypeVar("R")
 
 INSTRUCTIONS = (
     "Other agents work in this repository, too. restore_checkpoint first, acquire_file_lock before you edit,"
@@ -25,28 +31,181 @@ INSTRUCTIONS = (
 )
 _THREADS = 256  # a call that waits holds one
 _FIRST_WORD, _NEXT_WORD = 1.0, 5.0  # seconds until a call that takes long says that it goes on, and from then on
+_LOOK = 1.0  # seconds between two looks at what somebody watches
+_LIST = ""  # what is watched where it is no resource, but the list of them
 
 
 def made(who: WhoCalls) -> Server[Any]:
     """Make a server whose callers are told apart by WHO."""
+    answers = _Answers(who)
     return Server(
         "coord",
         version=coord.__version__,
         title="coord",
         instructions=INSTRUCTIONS,
-        on_list_tools=_list_tools,
-        on_call_tool=partial(_call_tool, who, anyio.CapacityLimiter(_THREADS)),
+        lifespan=answers.watching,
+        on_list_tools=answers.list_tools,
+        on_call_tool=answers.call_tool,
+        on_list_resources=answers.list_resources,
+        on_list_resource_templates=answers.list_templates,
+        on_read_resource=answers.read_resource,
+        on_subscribe_resource=answers.subscribe,
+        on_unsubscribe_resource=answers.unsubscribe,
+        on_subscriptions_listen=answers.listen,
+        on_list_prompts=answers.list_prompts,
+        on_get_prompt=answers.get_prompt,
     )
+
+
+def options(server: Server[Any]) -> InitializationOptions:
+    """Return what a server says of itself to clients that shake hands."""
+    return server.create_initialization_options(NotificationOptions(resources_changed=True))
+
+
+class _Answers:
+    """The answers to one connection's requests, or, over HTTP, to all."""
+
+    def __init__(self, who: WhoCalls) -> None:
+        self._who = who
+        self._bus = InMemorySubscriptionBus()
+        self._listening = ListenHandler(self._bus)
+        self._watched: dict[str, list[Caller]] = {}  # by whom each resource is, in either era
+        self._sessions: dict[str, list[ServerSession]] = {}  # those of the older era, by resource
+        self._limiter = anyio.CapacityLimiter(_THREADS)
+
+    async def _in_thread(self, work: Callable[[], R]) -> R:
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+
+    # Tools
+
+    async def list_tools(self, _context: Context, _params: object) -> types.ListToolsResult:
+        return listed()
+
+    async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        try:
+            tool = tools.find(params.name)
+        except CoordError as fault:
+            return _said(calls.failure(fault))
+        facts, hand = self._who(context), Hand()
+        key = facts.key(context.request_id, [params.name, params.arguments])
+        since = facts.asked_since(context.request_id)
+        run = partial(calls.call, tool, params.arguments or {}, facts.caller, hand=hand, key=key, since=since)
+        try:
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(_go_on_saying, context, tool.name)
+                outcome = await self._in_thread(run)
+                beside.cancel_scope.cancel()
+        finally:
+            hand.stop()  # of no effect on a call that is done; one whose caller went away ends at its next look
+        return _said(outcome)
+
+    # Resources
+
+    async def list_resources(self, context: Context, _params: object) -> types.ListResourcesResult:
+        found = await self._looked(partial(resources.listed, self._who(context).caller))
+        return types.ListResourcesResult(
+            resources=[
+                types.Resource(uri=one.uri, name=one.name, description=one.about, mime_type="text/plain")
+                for one in found
+            ]
+        )
+
+    async def list_templates(self, _context: Context, _params: object) -> types.ListResourceTemplatesResult:
+        about = "what waits unread for an agent"
+        one = types.ResourceTemplate(uri_template=resources.TEMPLATE, name="mail of an agent", description=about)
+        return types.ListResourceTemplatesResult(resource_templates=[one])
+
+    async def read_resource(
+        self, context: Context, params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        text = await self._looked(partial(resources.read, self._who(context).caller, params.uri))
+        content = types.TextResourceContents(uri=params.uri, text=text, mime_type="text/plain")
+        return types.ReadResourceResult(contents=[content])
+
+    async def _looked(self, work: Callable[[], R]) -> R:
+        try:
+            return await self._in_thread(work)
+        except CoordError as fault:
+            raise MCPError(types.INVALID_PARAMS, calls.failure(fault).text) from None
+
+    # Prompts
+
+    async def list_prompts(self, _context: Context, _params: object) -> types.ListPromptsResult:
+        return types.ListPromptsResult(prompts=[_prompt(one) for one in prompts.ALL.values()])
+
+    async def get_prompt(self, _context: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+        try:
+            text = prompts.filled(params.name, params.arguments or {})
+        except CoordError as fault:
+            raise MCPError(types.INVALID_PARAMS, calls.failure(fault).text) from None
+        content = types.TextContent(type="text", text=text)
+        return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=content)])
+
+    # Who watches what
+
+    async def subscribe(self, context: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
+        caller = self._who(context).caller
+        await self._looked(partial(resources.state, caller, params.uri))
+        self._watched.setdefault(params.uri, []).append(caller)
+        self._sessions.setdefault(params.uri, []).append(context.session)
+        return types.EmptyResult()
+
+    async def unsubscribe(self, _context: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
+        self._watched.pop(params.uri, None)
+        self._sessions.pop(params.uri, None)
+        return types.EmptyResult()
+
+    async def listen(
+        self, context: Context, params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        caller, asked = self._who(context).caller, params.notifications
+        wanted = [*(asked.resource_subscriptions or ()), *([_LIST] if asked.resources_list_changed else ())]
+        for uri in wanted:
+            self._watched.setdefault(uri, []).append(caller)
+        try:
+            return await self._listening(context, params)
+        finally:
+            for uri in wanted:
+                self._watched[uri].remove(caller)
+
+    @asynccontextmanager
+    async def watching(self, _server: Server[Any]) -> AsyncIterator[None]:
+        """Tell those who watch something when it changes, while the block lasts."""
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._watch)
+            yield
+            beside.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
+        known: dict[str, object] = {}
+        while True:
+            for uri, callers in list(self._watched.items()):
+                if not callers:
+                    del self._watched[uri]
+                    known.pop(uri, None)
+                    continue
+                look = partial(_state, callers[0], uri)
+                with suppress(CoordError):  # it shows when it is asked for
+                    state = await self._in_thread(look)
+                    if uri in known and known[uri] != state:
+                        await self._tell(uri)
+                    known[uri] = state
+            await anyio.sleep(_LOOK)
+
+    async def _tell(self, uri: str) -> None:
+        await self._bus.publish(ResourceUpdated(uri=uri) if uri else ResourcesListChanged())
+        for session in self._sessions.get(uri, ()):
+            await session.send_resource_updated(uri)
+
+
+def _state(caller: Caller, uri: str) -> object:
+    return resources.state(caller, uri) if uri else resources.listed(caller)
 
 
 @cache
 def listed() -> types.ListToolsResult:
     """Return all tools as the protocol describes them."""
     return types.ListToolsResult(tools=[_described(tool) for tool in tools.every().values()])
-
-
-async def _list_tools(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-    return listed()
 
 
 def _described(tool: tools.Tool) -> types.Tool:
@@ -66,25 +225,12 @@ def _described(tool: tools.Tool) -> types.Tool:
     )
 
 
-async def _call_tool(
-    who: WhoCalls, limiter: anyio.CapacityLimiter, context: Context, params: types.CallToolRequestParams
-) -> types.CallToolResult:
-    try:
-        tool = tools.find(params.name)
-    except CoordError as fault:
-        return _said(calls.failure(fault))
-    facts, hand = who(context), Hand()
-    key = facts.key(context.request_id, [params.name, params.arguments])
-    since = facts.asked_since(context.request_id)
-    run = partial(calls.call, tool, params.arguments or {}, facts.caller, hand=hand, key=key, since=since)
-    try:
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(_go_on_saying, context, tool.name)
-            outcome = await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
-            beside.cancel_scope.cancel()
-    finally:
-        hand.stop()  # of no effect on a call that is done; one whose caller went away ends at its next look
-    return _said(outcome)
+def _prompt(one: prompts.Prompt) -> types.Prompt:
+    arguments = [
+        types.PromptArgument(name=name, description=about, required=name not in one.defaults)
+        for name, about in one.arguments.items()
+    ]
+    return types.Prompt(name=one.name, title=one.title, description=one.about, arguments=arguments)
 
 
 async def _go_on_saying(context: Context, name: str) -> None:
