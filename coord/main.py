@@ -78,7 +78,7 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
     """Run the daemon; imported here because it brings watchdog and its threads with it."""
     from coord.daemon import run
     from coord.faces.hooks import serving
-    from coord.faces.mcp import hosting
+    from coord.faces.mcp import hosting, tokens
 
     coord = given.open()
 
@@ -87,12 +87,25 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
         sys.stdout.flush()
 
     if options.detach:
-        cli.show(run.detach(coord), given)
+        cli.show(run.detach(coord, *(("--http", options.http) if options.http else ())), given)
     elif options.once:
         run.once(coord, say=say)
     else:
-        answers = {"hook": serving.visitors(), "mcp": hosting.Hosting(say).answer}
+        host = hosting.Hosting(say)
+        if options.http:
+            listener = hosting.listening(options.http)
+            tokens.Tokens(coord.private).prepare(coord.config.everybody)
+            host.listen(listener, coord.home)
+            say(f"http://{hosting.place(listener)}/mcp is open to the tokens in {coord.private / tokens.FOLDER}")
+        answers = {"hook": serving.visitors(), "mcp": host.answer}
         run.watch(coord, seconds=options.seconds, say=say, answers=answers)
+
+
+def hook(client: str) -> int:
+    """Answer a hook in this process."""
+    from coord.faces.hooks import serving
+
+    return serving.here(client)
 
 
 def mcp(given: cli.Given, channel: int | None) -> None:
@@ -103,13 +116,6 @@ def mcp(given: cli.Given, channel: int | None) -> None:
     if channel is not None:
         host.host(channel)
     host.here(given.start(), given.who)
-
-
-def hook(client: str) -> int:
-    """Answer a hook in this process."""
-    from coord.faces.hooks import serving
-
-    return serving.here(client)
 
 
 def main() -> None:

@@ -110,8 +110,8 @@ def _alone(coord: Coord) -> oslock.Singleton:
     return lock
 
 
-def detach(coord: Coord) -> watching.Daemon:
-    """Start the daemon in a session of its own and return once it watches.
+def detach(coord: Coord, *words: str) -> watching.Daemon:
+    """Start the daemon in a session of its own, with more WORDS on its command line; return once it watches.
 
     Raises:
         Refused: one runs already.
@@ -124,7 +124,7 @@ def detach(coord: Coord) -> watching.Daemon:
     with log.open("ab") as out:
         child = subprocess.Popen(
             # -P: the coordinated repository may have a folder called coord, and its code is not ours to run.
-            [sys.executable, "-P", "-m", "coord", "--repo", str(coord.home), "watch"],
+            [sys.executable, "-P", "-m", "coord", "--repo", str(coord.home), "watch", *words],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

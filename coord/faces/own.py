@@ -25,6 +25,7 @@ class WatchOptions:
     detach: bool = False
     once: bool = False
     seconds: float | None = None
+    http: str = ""
 
 
 RunWatch = Callable[[cli.Given, WatchOptions], None]
@@ -62,12 +63,12 @@ def _init() -> click.Command:
 
 
 def _watch(run_watch: RunWatch, below: Mapping[str, Callable[[], cli.AnyCommand]]) -> click.Command:
-    def run(detach: bool, once: bool, seconds: float | None) -> None:
+    def run(detach: bool, once: bool, seconds: float | None, http: str) -> None:
         context = click.get_current_context()
         if context.invoked_subcommand is None:
             if detach and once:
                 raise Usage("--detach and --once exclude each other", hint="give one of them")
-            run_watch(context.ensure_object(cli.Given), WatchOptions(detach, once, seconds))
+            run_watch(context.ensure_object(cli.Given), WatchOptions(detach, once, seconds, http))
 
     return cli.Tree(
         "watch",
@@ -78,6 +79,12 @@ def _watch(run_watch: RunWatch, below: Mapping[str, Callable[[], cli.AnyCommand]
             click.Option(["--detach"], is_flag=True, help="Run in the background; see `coord watch status`."),
             click.Option(["--once"], is_flag=True, help="Do what there is to do now, and end."),
             click.Option(["--seconds"], type=float, help="End by itself after this long."),
+            click.Option(
+                ["--http"],
+                default="",
+                metavar="[HOST:]PORT",
+                help="Serve assistants over HTTP as well; to this machine alone unless HOST says otherwise.",
+            ),
         ],
         help=(
             "Run the daemon: route mail, expire leases, retire stale mail, merge what is queued.\n\nOne per "

@@ -4,13 +4,19 @@ The daemon itself never loads the SDK. The process is started when the first ass
 has died and the next one comes, and ends when the daemon does, whose end of their channel then closes.
 """
 
+import os
+import select
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
+from coord.model.errors import Unavailable, Usage
+
+WEB = b"http"  # the facts of a listener, rather than of a connection, begin so
 _LENGTH = 4
 _LARGEST = 1 << 20
 
@@ -33,6 +39,17 @@ class Hosting:
                     return
             self._start()
             self._hand_over(visitor, fields[0])
+
+    def listen(self, listener: socket.socket, start: Path) -> None:
+        """Have HTTP served on LISTENER, for the repository around START, from the first connection on."""
+        facts = b"\0".join((WEB, os.fsencode(start)))
+        threading.Thread(target=self._listen, args=(listener, facts), daemon=True, name="coord-http").start()
+
+    def _listen(self, listener: socket.socket, facts: bytes) -> None:
+        while select.select([listener], [], []):
+            self.answer(listener, [facts])
+            if self._process is not None:
+                self._process.wait()  # whoever knocks after its end is let in by the next one
 
     def end(self) -> None:
         """End the process, which the daemon's own end does as well."""
@@ -60,6 +77,30 @@ class Hosting:
                 start_new_session=True,  # an interrupt at the daemon's terminal is the daemon's to answer
             )
         self._say(f"serving assistants (pid {self._process.pid})")
+
+
+def listening(address: str) -> socket.socket:
+    """Return a listener at HOST:PORT, or at PORT of this machine alone.
+
+    Raises:
+        Usage: that is no address.
+        Unavailable: it cannot be listened at.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise Usage(f"{address!r} is no address", hint="give --http PORT, or --http 127.0.0.1:PORT")
+    host = host.strip("[]") or "127.0.0.1"
+    try:
+        return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as fault:
+        reason = fault.strerror or str(fault)
+        raise Unavailable(f"cannot listen at {address}: {reason}", hint="give another port, or 0 for any") from None
+
+
+def place(listener: socket.socket) -> str:
+    """Return HOST:PORT as a URL has it."""
+    host, port, *_ = listener.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def taken(channel: socket.socket) -> tuple[int, bytes] | None:

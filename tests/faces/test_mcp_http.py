@@ -1,0 +1,111 @@
+"""Assistants over HTTP: the SDK's own client in both eras, and who is not let in."""
+
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import httpx2
+import psutil
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from coord.faces.mcp import hosting
+from coord.faces.mcp.tokens import Tokens
+from coord.model.errors import Unavailable, Usage
+
+
+@pytest.fixture
+def url(repo: Path) -> Iterator[str]:
+    words = [sys.executable, "-P", "-m", "coord", "watch", "--http", "0"]
+    with subprocess.Popen(words, cwd=repo, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        try:
+            found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+/mcp", line) for line in daemon.stdout)))
+            for line in daemon.stdout:
+                if "watching" in line:
+                    break
+            assert not psutil.Process(daemon.pid).children()
+            yield found[0]
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
+
+
+def token(repo: Path, who: str) -> str:
+    return (repo / ".git/coord/http" / who).read_text().strip()
+
+
+def said(result: Any) -> str:
+    return "\n".join(getattr(part, "text", "") for part in result.content)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_a_token_says_who_calls(repo: Path, url: str, mode: Literal["auto", "legacy"]) -> None:
+    async def run() -> None:
+        for who, name, given, words in (
+            ("backend", "send_message", {"to": "frontend", "content": "hello"}, "to frontend"),
+            ("frontend", "check_messages", {}, "> hello"),
+        ):
+            headers = {"Authorization": f"Bearer {token(repo, who)}"}
+            web = httpx2.AsyncClient(headers=headers, timeout=30)
+            async with web, Client(streamable_http_client(url, http_client=web), mode=mode) as client:
+                assert (client.protocol_version >= "2026") == (mode == "auto")
+                assert words in said(await client.call_tool(name, given))
+
+    anyio.run(run)
+
+
+def status(url: str, **headers: str) -> int:
+    body = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    told = {"content-type": "application/json", "accept": "application/json, text/event-stream", **headers}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, told), timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as fault:
+        with fault:
+            return fault.code
+
+
+def test_who_is_not_let_in(repo: Path, url: str) -> None:
+    good = f"Bearer {token(repo, 'backend')}"
+    assert status(url) == 401
+    assert status(url, Authorization="Bearer guess") == 401
+    assert status(url, Authorization=good.replace("Bearer", "Basic")) == 401
+    assert status(url, Authorization=good, Host="evil.example") == 421
+    assert status(url, Authorization=good, Origin="http://evil.example") == 403
+    assert status(url, Authorization=good, Origin=url.removesuffix("/mcp")) not in (401, 403, 421)
+    (repo / ".git/coord/http/backend").chmod(0o644)
+    assert status(url, Authorization=good) == 401
+
+
+def test_a_token_is_for_its_owners_eyes_and_stays(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path)
+    tokens.prepare(["a", "b"])
+    before = {path.name: path.read_text() for path in tokens.folder.iterdir()}
+    assert set(before) == {"a", "b"}
+    assert before["a"] != before["b"]
+    assert {path.stat().st_mode & 0o777 for path in tokens.folder.iterdir()} == {0o600}
+    tokens.prepare(["a", "b", "c"])
+    assert {name: (tokens.folder / name).read_text() for name in before} == before
+    assert tokens.owner(["a", "b"], f"bearer {before['b'].strip()}") == "b"
+    assert tokens.owner(["a"], f"Bearer {before['b'].strip()}") is None
+
+
+@pytest.mark.parametrize("address", ["", "x", "localhost:", "1:2:x", "70000", "-1"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(Usage, match="no address"):
+        hosting.listening(address)
+
+
+def test_unless_told_otherwise_it_is_this_machine_alone() -> None:
+    with hosting.listening("0") as listener:
+        assert hosting.place(listener).startswith("127.0.0.1:")
+        with pytest.raises(Unavailable, match="in use"):
+            hosting.listening(hosting.place(listener))
