@@ -27,7 +27,8 @@ class Called(Coord):
             place = discovery.find(start)
         except Usage:
             return None
-        if not (place.home / CONFIG_NAME).is_file():
+        known = any(path.is_dir() for path in (place.common / "coord", place.home / "locks"))
+        if not known or not (place.home / CONFIG_NAME).is_file():
             return None
         try:
             return cls.open(start)
@@ -35,6 +36,12 @@ class Called(Coord):
             found = cls(place, DEFAULT, start=start)
             found.wrong = fault
             return found
+
+    def known(self, name: str) -> str:
+        """Return NAME in its own spelling; while the configuration is wrong, whatever may be an agent's name."""
+        if isinstance(self.wrong, ConfigError) and keys.is_agent_name(name):
+            return name
+        return super().known(name)
 
     def renew(self) -> None:
         """Read the configuration again if it changed; a wrong one leaves in force what was read before."""
@@ -48,9 +55,6 @@ class Called(Coord):
         """Speak as the first of NAMES that is somebody's here, else as whose worktree one stands in; "" is nobody."""
         self._who = ""
         for name in names:
-            if isinstance(self.wrong, ConfigError) and keys.is_agent_name(name):
-                self._who = name
-                return name
             with suppress(UnknownAgent):
                 if name:
                     self._who = self.known(name)

@@ -5,6 +5,7 @@ fails afterwards (a full disk, a guard that nobody gives back), a conflict has b
 """
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,15 @@ from pathlib import Path
 
 from coord.git import discovery
 from coord.model import leases, quoting, scope, times
-from coord.model.errors import CoordError, LeaseHeld, Usage
+from coord.model.errors import CoordError, Corrupt, LeaseHeld, Usage
 from coord.model.records import Lock
 from coord.service import locks
 from coord.service.coord import Coord
 from coord.service.locks import Verdict
+
+_FOLDER = "locks"
+# No file can be called so: a null byte, and halves of characters that stand for no byte.
+_NO_PATH = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,13 @@ def rule(coord: Coord, agent: str, paths: Sequence[str], cwd: str) -> Ruling:
     """Decide for AGENT ("" is nobody known) about the files PATHS; what lies outside the repository is nobody's.
 
     Raises:
-        BadRecord: a lease on file cannot be read, and may be anybody's.
+        Corrupt: a lease on file cannot be read, and may be anybody's; or all of them are gone.
+        Unavailable: none can be read.
     """
     scopes = tuple(dict.fromkeys(text for path in paths for text in _scopes(coord, os.path.join(cwd, path))))
     if not scopes:
         return Ruling()
+    _require(coord)
     verdicts = [_rejudged(verdict, agent) for verdict in locks.check(coord, scopes).verdicts]
     if held := [verdict for verdict in verdicts if not verdict.may_write]:
         return Ruling(refusal=_refusal(coord, agent, held))
@@ -68,11 +75,24 @@ def held_by_others(fault: LeaseHeld) -> str:
     return f"coord: not now. {fault.message}. {fault.hint}"
 
 
+def _require(coord: Coord) -> None:
+    """Refuse to judge without the folder of the leases: an empty answer would say that all is free."""
+    path = coord.home / _FOLDER
+    if path.is_dir() and not path.is_symlink():
+        return
+    there = os.path.lexists(path)
+    if there or coord.indexed().live(_FOLDER):
+        what = "is no real folder" if there else "is gone"
+        raise Corrupt(f"{path} {what}: who holds what cannot be told", hint="coord doctor --fix")
+
+
 def _scopes(coord: Coord, path: str) -> list[str]:
     """Return PATH as texts that name scopes, by its own name and by where links lead; none where it is outside.
 
     Nothing in a path is magic, and it may lie in any worktree of the repository.
     """
+    if _NO_PATH.search(path):
+        return []
     path = os.path.normpath(path)
     folder, name = os.path.split(path)
     found = []

@@ -87,7 +87,7 @@ def _as_a_whole(client: str, payload: bytes) -> int:
     os.close(writing)
     os.dup2(reading, 0)
     os.close(reading)
-    return os.execv(sys.executable, [sys.executable, "-P", "-m", "coord", "hook", "--here", client])
+    return os.execv(sys.executable, [sys.executable, "-P", "-m", "coord.thin.here", client])
 
 
 def _stdin() -> bytes:

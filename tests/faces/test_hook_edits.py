@@ -1,5 +1,6 @@
 """Before an edit: what another has leased is refused in each client's words, what is free is leased."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -103,6 +104,26 @@ def test_a_lease_that_cannot_be_read_refuses_and_says_how_to_mend_it(repo: Path,
     assert "git show coord/ledger" in heard.refusal
     read = hook("claude", recorded("claude-2.1.330.PreToolUse.Read", repo), repo, "frontend")
     assert read.refusal == ""
+
+
+def test_leases_that_are_gone_altogether_refuse_where_there_were_any(repo: Path, coord_for: As) -> None:
+    payload = recorded("claude-2.1.330.PreToolUse.Edit", repo)
+    shutil.rmtree(repo / "locks")
+    assert hook("claude", payload, repo, "frontend").refusal == ""
+    locks.acquire(coord_for("backend"), ("web_app",))
+    shutil.rmtree(repo / "locks")
+    assert "coord doctor --fix" in hook("claude", payload, repo, "frontend").refusal
+    (repo / "locks").symlink_to(repo.parent)
+    assert "no real folder" in hook("claude", payload, repo, "frontend").refusal
+
+
+def test_a_clone_where_coord_was_never_set_up_allows_and_is_left_alone(repo: Path, coord_for: As) -> None:
+    locks.acquire(coord_for("backend"), ("src",))
+    git(repo.parent, "clone", "-q", str(repo), "clone")
+    clone = repo.parent / "clone"
+    for payload in ("claude-2.1.330.PreToolUse.Edit", "claude-2.1.330.SessionStart"):
+        assert hook("claude", recorded(payload, clone), clone, "frontend").out == ""
+    assert not (clone / ".git/coord").exists()
 
 
 def test_nothing_in_a_file_s_name_is_magic(repo: Path, coord_for: As) -> None:

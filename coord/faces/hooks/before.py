@@ -2,7 +2,7 @@
 
 from coord.faces.hooks.dialect import Answer
 from coord.faces.hooks.payload import Hooked
-from coord.model.errors import BadRecord, CoordError, LeaseHeld
+from coord.model.errors import CoordError, Corrupt, LeaseHeld, Unavailable
 from coord.model.untrusted import clean_line
 from coord.service import editing
 from coord.service.callers import Called
@@ -20,9 +20,9 @@ def edit(hooked: Hooked, coord: Called, agent: str, answer: Answer) -> None:
         return
     try:
         ruling = editing.rule(coord, agent, hooked.paths, hooked.cwd or str(coord.start))
-    except BadRecord as fault:
+    except (Corrupt, Unavailable) as fault:
         word = clean_line(f"{fault.message}; to mend it: {fault.hint}", 800)
-        answer.refusal = f"coord: refused, since a lease cannot be read and may be anybody's. {word}"
+        answer.refusal = f"coord: refused, since who has leased it cannot be told. {word}"
         return
     answer.refusal = ruling.refusal
     if agent and not ruling.refusal and (ruling.free or ruling.fading):

@@ -101,9 +101,10 @@ class Work:
     def answered(self, hooked: Hooked, tell: Callable[[Reply], bool]) -> None:
         """Answer HOOKED: work it out, TELL it, and then note what was delivered."""
         seconds = _LIMITS.get(hooked.event, _LIMIT)
-        there = hooked.cwd if hooked.cwd.startswith("/") and Path(hooked.cwd).is_dir() else self.cwd
+        told = Path(hooked.cwd.replace("\0", "") or ".")
+        there = told if told.is_absolute() and told.is_dir() else self.cwd
         with self.limited(seconds):
-            coord = self.kept.take(Path(there))
+            coord = self.kept.take(there)
             prepared = answer.of(hooked, coord, self.caller) if coord is not None else None
         if coord is None or prepared is None:
             tell(Reply())

@@ -1,0 +1,35 @@
+"""`coord hook --here` at once: a hook in a process of its own, without the command line and what only that needs."""
+
+import gc
+import os
+import sys
+
+from coord import deferral
+
+# What only some hooks need is loaded when they do.
+_LATER = (
+    *("git", "sqlite_utils", "filelock", "psutil", "rich", "rich.cells", "rich.console", "rich.table", "rich.text"),
+    *("coord.git.history", "coord.git.ledger", "coord.git.repo", "coord.git.tracked", "coord.git.worktree"),
+    *("coord.git.maintain", "coord.index", "coord.model.eventline", "coord.model.mending", "coord.model.routing"),
+    *("coord.model.secrets", "coord.model.trailers", "coord.model.yamlevents", "coord.model.yamltext"),
+    *("coord.service.adopt", "coord.service.brake", "coord.service.branches", "coord.service.brief"),
+    *("coord.service.checkpoints", "coord.service.committer", "coord.service.decisions", "coord.service.delivery"),
+    *("coord.service.editing", "coord.service.handing", "coord.service.handwritten", "coord.service.letters"),
+    *("coord.service.locks", "coord.service.parting", "coord.service.screen", "coord.service.standing"),
+    *("coord.service.trespass", "coord.stores.journal"),
+)
+
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+deferral.defer(_LATER)
+
+
+def main() -> None:
+    """Answer the hook that this process is."""
+    from coord.faces.hooks import serving  # once what it does without is deferred
+
+    gc.freeze()
+    sys.exit(serving.here(sys.argv[1] if len(sys.argv) > 1 else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Whatever fails around it, a conflict blocks, other work goes on, and mail is neither lost nor told twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hooking import THIN, daemon, hook, recorded
+
+from coord.service import locks, mail
+from coord.service.command import Prose
+from coord.service.coord import Coord
+
+As = Callable[..., Coord]
+EDIT, READ = "claude-2.1.330.PreToolUse.Edit", "claude-2.1.330.PreToolUse.Read"
+PROMPT = "claude-2.1.330.UserPromptSubmit"
+
+
+def start(repo: Path, name: str) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(THIN), "claude"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=repo,
+        env={**os.environ, "COORD_AGENT": "frontend"},
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(recorded(name, repo)).encode())
+    return process
+
+
+def test_a_daemon_that_is_stopped_is_not_waited_for(repo: Path, coord_for: As) -> None:
+    locks.acquire(coord_for("backend"), ("src",))
+    mail.send(coord_for("backend"), ("frontend",), Prose("read me"))
+    with daemon(repo) as process:
+        process.send_signal(signal.SIGSTOP)
+        assert "backend holds" in hook("claude", recorded(EDIT, repo), repo, "frontend").refusal
+        assert hook("claude", recorded(READ, repo), repo, "frontend").out == ""
+        prompt = hook("claude", recorded(PROMPT, repo), repo, "frontend")
+        process.send_signal(signal.SIGCONT)
+    assert "> read me" in prompt.context
+
+
+def test_a_daemon_that_dies_in_the_middle_is_replaced(repo: Path, coord_for: As) -> None:
+    locks.acquire(coord_for("backend"), ("src",))
+    with daemon(repo) as process:
+        process.send_signal(signal.SIGSTOP)
+        asking = start(repo, EDIT)
+        process.kill()
+        out, err = asking.communicate(timeout=60)
+    assert b"backend holds" in out
+    assert (asking.returncode, err) == (0, b"")
+
+
+def test_mail_whose_hook_was_killed_is_handed_over_by_the_next(repo: Path, coord_for: As) -> None:
+    mail.send(coord_for("backend"), ("frontend",), Prose("read me"))
+    with daemon(repo):
+        asking = start(repo, PROMPT)
+        assert asking.stdin is not None
+        asking.stdin.flush()
+        asking.kill()
+        asking.communicate()
+        closed = start(repo, PROMPT)  # its reader is gone, so that nobody saw what it said
+        assert closed.stdout is not None
+        closed.stdout.close()
+        closed.stdout = None
+        closed.communicate(timeout=60)
+        assert "> read me" in hook("claude", recorded(PROMPT, repo), repo, "frontend").context
+        assert hook("claude", recorded(PROMPT, repo), repo, "frontend").out == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("served", [True, False])
+def test_a_refusal_that_cannot_be_said_is_one_by_its_exit_status(repo: Path, coord_for: As, served: bool) -> None:
+    locks.acquire(coord_for("backend"), ("src",))
+
+    def ask() -> None:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", str(THIN), "claude"],
+                input=json.dumps(recorded(EDIT, repo)).encode(),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                cwd=repo,
+                check=False,
+                timeout=60,
+            )
+        assert done.returncode == 2
+        assert b"backend holds" in done.stderr
+
+    if served:
+        with daemon(repo):
+            ask()
+    else:
+        ask()
+
+
+def test_a_guard_that_is_never_given_back_delays_an_edit_and_no_more(repo: Path, coord_for: As) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from coord.service.coord import Coord; from coord.service import leasebook\n"
+        "with Coord.open(Path(sys.argv[1])).exclusive(leasebook.GUARD): print('in', flush=True); time.sleep(100)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(repo)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        try:
+            heard = hook("claude", recorded(EDIT, repo), repo, "frontend")
+        finally:
+            holder.kill()
+    assert heard.refusal == ""
+    assert "could not take a lease" in heard.err
+    assert "without a lease" in heard.context
+
+
+def test_a_wrong_configuration_is_said_and_leases_hold_all_the_same(repo: Path, coord_for: As) -> None:
+    locks.acquire(coord_for("backend"), ("src",))
+    (repo / ".coord.yaml").write_text("agents: [\n")
+    heard = hook("claude", recorded(EDIT, repo), repo, "frontend")
+    assert "backend holds" in heard.refusal
+    assert ".coord.yaml" in heard.err
+    assert hook("claude", recorded(EDIT, repo, session_id="other"), repo, "backend").refusal == ""
+
+
+FULL = """
+import json, os, subprocess, sys
+from pathlib import Path
+top, thin, payloads = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", top], check=True)
+from coord.service import locks, setup
+from coord.service.coord import Coord
+farm = top / "farm"
+farm.mkdir()
+subprocess.run(["git", "init", "-q", "--template=", farm], check=True)
+setup.init(farm, agents=("backend", "frontend"))
+with Coord.open(farm, who="backend") as coord:
+    locks.acquire(coord, ("src",))
+try:
+    with open(top / "ballast", "wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+except OSError:
+    pass
+found = []
+for payload in payloads:
+    data = json.dumps({**payload, "cwd": str(farm)}).encode()
+    done = subprocess.run([sys.executable, "-I", "-S", thin, "claude"], input=data, cwd=farm, capture_output=True,
+                          env={**os.environ, "COORD_AGENT": "frontend", "TMPDIR": str(top)})
+    found.append([done.returncode, done.stdout.decode(), done.stderr.decode()])
+print(json.dumps(found))
+"""
+
+
+def test_a_full_disk_takes_nothing_from_a_conflict(tmp_path: Path) -> None:
+    unshare = ["unshare", "-rm"]
+    try:
+        able = subprocess.run([*unshare, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if able.returncode:
+        pytest.skip("no mounts of one's own here")
+    top = tmp_path / "disk"
+    top.mkdir()
+    here = top / "farm"
+    other = recorded(EDIT, here, tool_input={"file_path": f"{here}/free.py"})
+    payloads = [recorded(EDIT, here), other, recorded(READ, here), recorded(PROMPT, here)]
+    words = [*unshare, sys.executable, "-c", FULL, str(top), str(THIN), json.dumps(payloads)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    refused, free, *rest = json.loads(done.stdout)
+    assert "backend holds" in refused[1]
+    assert "permissionDecision" not in free[1]
+    assert "No space left" in free[2]
+    for status, _, err in (refused, free, *rest):
+        assert status in (0, 1)
+        assert "Traceback" not in err
