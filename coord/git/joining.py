@@ -32,9 +32,11 @@ _LEFT = maintain.PACKS // 2
 _HIDDEN = ".joined-"
 # Out of `objects`: fsck takes any index there for a pack's, and a clone beside us links every file.
 _ASIDE = "coord/joining"
-# Objects come without paths, by which git would find alike ones; a wider search makes up for it, within bounds.
-_PACKING = ("--quiet", "--delta-base-offset", "--index-version=2", "--window=60", "--window-memory=100m")
-_SETTINGS = {"core.fsync": "all", "pack.packSizeLimit": "0"}
+_PACKING = ("--quiet", "--delta-base-offset", "--index-version=2", "--window-memory=100m")
+_SETTINGS = {"core.fsync": "all", "pack.packSizeLimit": "0", "pack.threads": "1"}
+# Objects come without paths, by which git would find alike ones; a wider search makes up for it, once, while they are
+# few: a hundred thousand messages in, it took a minute of two cores, for what had been searched before.
+_WIDE, _USUAL, _FEW = "--window=60", "--window=10", 4 << 20
 
 
 def at_once(common: Path, patience: float = _PATIENCE) -> None:
@@ -98,7 +100,8 @@ def _pack(common: Path, old: Sequence[Path]) -> Path:
     wanted = dict.fromkeys(name for pack in old for name in packs.names(pack))
     aside = common / _ASIDE
     (aside / "pack").mkdir(parents=True)
-    command = ("pack-objects", *_PACKING, str(aside / "pack" / "pack"))
+    window = _WIDE if sum(pack.stat().st_size for pack in old) < _FEW else _USUAL
+    command = ("pack-objects", *_PACKING, window, str(aside / "pack" / "pack"))
     # Where git writes, what is half written too; it reads from the second.
     env = {
         "GIT_DIR": str(common),
