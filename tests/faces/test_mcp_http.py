@@ -85,6 +85,25 @@ def test_who_is_not_let_in(repo: Path, url: str) -> None:
     assert status(url, Authorization=good) == 401
 
 
+def test_http_is_served_again_by_the_next_host(repo: Path, url: str) -> None:
+    good = f"Bearer {token(repo, 'backend')}"
+    before = status(url, Authorization=good)
+    (host,) = [one for one in psutil.process_iter(["cmdline"]) if _hosts(one, repo)]
+    host.kill()
+    host.wait(10)
+    assert status(url, Authorization=good) == before
+
+
+def _hosts(one: psutil.Process, repo: Path) -> bool:
+    words = one.info["cmdline"] or []
+    if "--host" not in words:
+        return False
+    try:
+        return Path(one.cwd()) == repo
+    except psutil.Error:
+        return False
+
+
 def test_a_token_is_for_its_owners_eyes_and_stays(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path)
     tokens.prepare(["a", "b"])

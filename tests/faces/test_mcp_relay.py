@@ -244,6 +244,16 @@ def test_without_a_daemon_it_serves_by_itself(repo: Path) -> None:
         assert one.hear()["result"]["serverInfo"]["name"] == "coord"
 
 
+@pytest.mark.parametrize("words", [("--as", "frontend"), ("--as=frontend",)])
+def test_the_command_line_says_who(repo: Path, private: Path, words: tuple[str, ...]) -> None:
+    visits = Door(good([]))
+    with door.opened(private, {"mcp": visits}, print), client(repo, "-c", QUICKLY, *words) as one:
+        one.say(id=1, method="x")
+        assert one.hear()["result"] == "good"
+    assert visits.facts[0][0] == str(repo)
+    assert "COORD_AGENT=frontend" in visits.facts[0]
+
+
 @pytest.mark.parametrize("size", [1, 5_000, 500_000])
 def test_lines_of_any_length_pass_both_ways(repo: Path, private: Path, size: int) -> None:
     def echo(visitor: socket.socket, _: Sequence[bytes]) -> None:

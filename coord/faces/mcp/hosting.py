@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from pathlib import Path
 from coord.model.errors import Unavailable, Usage
 
 WEB = b"http"  # the facts of a listener, rather than of a connection, begin so
+_PATIENCE = 5.0  # seconds until a process that takes nothing is given up for another
+_BREATH = 0.5  # between two that serve HTTP, should each end at once
 _LENGTH = 4
 _LARGEST = 1 << 20
 
@@ -32,13 +35,17 @@ class Hosting:
 
     def answer(self, visitor: socket.socket, fields: Sequence[bytes]) -> None:
         """Hand an assistant's connection over, with the facts that it came with."""
+        self._handed(visitor, fields[0])
+
+    def _handed(self, visitor: socket.socket, facts: bytes) -> "subprocess.Popen[bytes]":
         with self._turn:
             if self._process is not None and self._process.poll() is None:
                 with suppress(OSError):
-                    self._hand_over(visitor, fields[0])
-                    return
-            self._start()
-            self._hand_over(visitor, fields[0])
+                    self._hand_over(visitor, facts)
+                    return self._process
+            started = self._process = self._start()
+            self._hand_over(visitor, facts)
+            return started
 
     def listen(self, listener: socket.socket, start: Path) -> None:
         """Have HTTP served on LISTENER, for the repository around START, from the first connection on."""
@@ -47,9 +54,9 @@ class Hosting:
 
     def _listen(self, listener: socket.socket, facts: bytes) -> None:
         while select.select([listener], [], []):
-            self.answer(listener, [facts])
-            if self._process is not None:
-                self._process.wait()  # whoever knocks after its end is let in by the next one
+            with suppress(OSError):
+                self._handed(listener, facts).wait()  # who knocks after its end is let in by the next one
+            time.sleep(_BREATH)
 
     def end(self) -> None:
         """End the process, which the daemon's own end does as well."""
@@ -64,19 +71,21 @@ class Hosting:
             socket.send_fds(self._channel, [len(facts).to_bytes(_LENGTH, "big")], [visitor.fileno()])
             self._channel.sendall(facts)
 
-    def _start(self) -> None:
+    def _start(self) -> "subprocess.Popen[bytes]":
         if self._channel is not None:
             self._channel.close()
         self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(_PATIENCE)
         with theirs:
-            self._process = subprocess.Popen(
+            started = subprocess.Popen(
                 # -P: the coordinated repository may have a folder called coord, and its code is not ours to run.
                 [sys.executable, "-P", "-m", "coord", "mcp", "--host", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # an interrupt at the daemon's terminal is the daemon's to answer
             )
-        self._say(f"serving assistants (pid {self._process.pid})")
+        self._say(f"serving assistants (pid {started.pid})")
+        return started
 
 
 def listening(address: str) -> socket.socket:
