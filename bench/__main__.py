@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from bench import agents, growth, hands, leases, ledger, mail, size, upkeep
+from bench import agents, growth, hands, hooks, leases, ledger, mail, size, upkeep
 from bench.ground import Scale
 from coord.faces.pages.bench import COLUMNS, cells
 from coord.service.bench import machine
@@ -26,6 +26,7 @@ ALL: tuple[Callable[[Scale], Iterator[Row]], ...] = (
     leases.lease,
     leases.contended,
     mail.cold_list,
+    hooks.hook,
     agents.agents,
     upkeep.idle,
     size.init_clone,
