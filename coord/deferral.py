@@ -18,7 +18,7 @@ class Deferred(ModuleType):
         """Load the module, once, and take over all it holds."""
         name = self.__name__
         if sys.modules.get(name) is self:
-            del sys.modules[name]
+            sys.modules.pop(name, None)  # another thread may have been first
         real = importlib.import_module(name)
         self.__dict__.update(real.__dict__)
         return getattr(real, attribute)
