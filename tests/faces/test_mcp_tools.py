@@ -102,6 +102,12 @@ def test_what_is_always_loaded_costs_little() -> None:
     assert size / PER_TOKEN <= 2_000
 
 
+def test_every_part_of_an_answer_has_a_kind() -> None:
+    for tool in tools.every().values():
+        for name, part in tool.gives()["properties"].items():
+            assert set(part) & {"type", "enum", "anyOf"}, (tool.name, name)
+
+
 def test_each_tool_says_what_it_may_do() -> None:
     marks = {tool.name: tool.annotations for tool in server.listed().tools}
     assert all(mark is not None for mark in marks.values())

@@ -147,8 +147,13 @@ def _seeded(one: seed.Seed) -> Tool:
 
 def _outline(whole: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object's schema without what lies below its first level."""
-    plain = {name: {"type": part["type"]} if "type" in part else {} for name, part in whole["properties"].items()}
-    return {"type": "object", "properties": plain}
+    return {"type": "object", "properties": {name: _flat(part) for name, part in whole["properties"].items()}}
+
+
+def _flat(part: Mapping[str, Any]) -> dict[str, Any]:
+    if "type" in part:
+        return {"type": part["type"]}
+    return {"anyOf": list(map(_flat, part["anyOf"]))} if "anyOf" in part else dict(part)
 
 
 def _near(name: str, known: Mapping[str, object]) -> str:
