@@ -28,6 +28,7 @@ from coord.stores.base import Guard
 from coord.stores.durable import faults
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.020
+_LAST_BREATH = 0.5
 _UNKNOWN = "-"
 _IDLE, _BUSY = b"idle ", b"busy "
 _STATE, _PID = 5, 16  # the mark: its state, who was inside last in ten digits and a blank, the boot
@@ -86,11 +87,26 @@ def _enter(fd: int) -> bool:
     found = os.pread(fd, 256, 0)
     inherited = not found.startswith(_IDLE) or found[_PID:] != boot
     if inherited:
+        _outlive(found, boot)
         os.ftruncate(fd, 0)
         os.pwrite(fd, busy + boot, 0)
     else:
         os.pwrite(fd, busy, 0)
     return inherited
+
+
+def _outlive(mark: bytes, boot: bytes) -> None:
+    """Wait until who was inside last is gone, for a moment at most.
+
+    A dying process lets go of its locks before anybody can tell that it is dead, and what it noted and
+    did not finish would pass for a living one's, to be left alone.
+    """
+    digits = mark[_STATE:_PID].strip()
+    if not mark.startswith(_BUSY) or mark[_PID:] != boot or not digits.isdigit() or int(digits) == os.getpid():
+        return
+    deadline = time.monotonic() + _LAST_BREATH
+    while _HERE.of(int(digits)) is not None and time.monotonic() < deadline:
+        time.sleep(_FIRST_PAUSE)
 
 
 def _inside(path: Path) -> tuple[str, str]:
