@@ -58,6 +58,7 @@ class Show:
     act: int = 0
     dark_from: str = ""
     moment: str = ""
+    watched: bool = False
 
     def __post_init__(self) -> None:
         self.stage = Stage(self.folder)
@@ -92,6 +93,8 @@ class Show:
         self.stage.coord("worktree", "add")
         self._say(OWNER, f"coord worktree add: {len(farm.agents)} worktrees beside it, each on a branch of its own")
         self.stage.start_daemon()
+        while not self.watched:  # else it would not tell of what comes before it
+            self._one()
         for name in farm.agents:
             self.stage.start_agent(name)
         return farm
@@ -149,12 +152,13 @@ class Show:
 
     def _one(self, patience: float = 0.5) -> bool:
         if time.monotonic() - self.begun > LIMIT:
-            raise Stuck(f"act {self.act + 1} does not end; still at it: {', '.join(sorted(self.pending))}")
+            raise Stuck(f"act {self.act + 1} does not end; still at it: {', '.join(sorted(self.pending)) or DAEMON}")
         try:
             name, line = self.stage.heard.get(timeout=patience)
         except queue.Empty:
             return False
         if name == DAEMON:
+            self.watched = True
             kind, subject = self.voice.watched(line)
             if kind == "merge.testing" and f"agent/{story.TESTED_IN_THE_DARK} " in subject and not self.dark_from:
                 self._kill_daemon()

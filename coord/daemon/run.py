@@ -59,9 +59,9 @@ def _session(
     """
     with _alone(coord), coord.bells.listen(DAEMON_BELL) as bell:
         coord.commits = True
+        narrator = Narrator(coord, say)  # first: what comes once others can see the daemon is told
         watching.announce(coord)
         observer = Observer(coord)
-        narrator = Narrator(coord, say)
         performer = Performer(coord, observer, say)
         committing = Committing(coord, say, narrator.tell)
         loop = Loop(coord, observer, performer)
