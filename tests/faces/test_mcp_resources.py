@@ -12,6 +12,7 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
+from mcp_types import PromptReference, ResourceTemplateReference
 
 from coord.faces.mcp import prompts, resources, server
 from coord.faces.mcp.calls import Caller, Hand, call
@@ -19,6 +20,7 @@ from coord.faces.mcp.facts import Facts
 from coord.faces.mcp.tools import find
 from coord.model.errors import CoordError
 from coord.service import commands
+from coord.service.coord import Coord
 
 Use = Callable[[Client], Awaitable[None]]
 
@@ -68,8 +70,9 @@ def test_mailboxes_leases_and_events_can_be_looked_at(repo: Path) -> None:
 @pytest.mark.parametrize("uri", ["inbox://nobody", "inbox://../x", "locks://x", "ledger://", "file:///etc/passwd"])
 def test_what_is_not_there_is_said_not_to_be(repo: Path, uri: str) -> None:
     async def use(client: Client) -> None:
-        with pytest.raises(MCPError, match=r"no resource|nobody|no agent"):
+        with pytest.raises(MCPError, match=r"no resource|nobody|no agent") as fault:
             await client.read_resource(uri)
+        assert fault.value.error.data == {"uri": uri}
 
     within(repo, use)
 
@@ -91,6 +94,20 @@ def test_prompts_can_be_had(repo: Path) -> None:
         assert "over to frontend" in getattr(told, "text", "")
         with pytest.raises(MCPError, match="to is missing"):
             await client.get_prompt("hand_over", {})
+
+    within(repo, use)
+
+
+def test_agents_names_are_completed(repo: Path) -> None:
+    async def use(client: Client) -> None:
+        for ref, asked, wanted in (
+            (PromptReference(name="hand_over"), ("to", "B"), ["backend"]),
+            (PromptReference(name="hand_over"), ("tone", ""), []),
+            (ResourceTemplateReference(uri="inbox://{agent}"), ("agent", "zz"), []),
+            (ResourceTemplateReference(uri="inbox://{agent}"), ("agent", ""), Coord.open(repo).config.everybody),
+        ):
+            found = await client.complete(ref, {"name": asked[0], "value": asked[1]})
+            assert found.completion.values == list(wanted)
 
     within(repo, use)
 

@@ -6,25 +6,19 @@ import socket
 import sys
 import traceback
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
 import anyio.to_thread
-import uvicorn
 from mcp.server.stdio import stdio_server
-from mcp.server.transport_security import TransportSecuritySettings
 
-from coord.faces.mcp import hosting, server
+from coord.faces.mcp import hosting, server, web
 from coord.faces.mcp.calls import Caller
 from coord.faces.mcp.facts import Facts
-from coord.faces.mcp.tokens import Tokens
-from coord.service.coord import Coord
 from coord.thin import relay
 
 _LONGEST = 32 << 20
-_AGENT = "coord.agent"
 
 
 def here(start: Path, who: str) -> None:
@@ -55,7 +49,7 @@ async def _as_host(channel: socket.socket) -> None:
     async with anyio.create_task_group() as clients:
         while (handed := await anyio.to_thread.run_sync(hosting.taken, channel)) is not None:
             descriptor, told = handed
-            serve = _web if told.startswith(hosting.WEB) else _connection
+            serve = web.serve if told.startswith(hosting.WEB) else _connection
             clients.start_soon(serve, socket.socket(fileno=descriptor), told)
         clients.cancel_scope.cancel()
 
@@ -76,54 +70,6 @@ async def _connection(visitor: socket.socket, told: bytes) -> None:
             pass  # it went
         except* Exception:
             traceback.print_exc(file=sys.stderr)
-
-
-async def _web(listener: socket.socket, told: bytes) -> None:
-    """Serve HTTP; who calls is told by a bearer token, and by nothing that the client says of itself."""
-    start = Path(os.fsdecode(told.split(b"\0")[1]))
-    made = server.made(partial(_bearer, start))
-    places = [hosting.place(listener)]
-    port = places[0].rpartition(":")[2]
-    places += [f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]", socket.gethostname())]
-    security = TransportSecuritySettings(allowed_hosts=places, allowed_origins=[f"http://{one}" for one in places])
-    app = _Guarded(made.streamable_http_app(transport_security=security), start)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
-    with listener:
-        await uvicorn.Server(config).serve(sockets=[listener])
-
-
-def _bearer(start: Path, context: server.Context) -> Facts:
-    request: Any = context.request
-    return Facts(Caller(start, request.scope[_AGENT]))
-
-
-class _Guarded:
-    """An application that lets in who carries an agent's token."""
-
-    def __init__(self, app: Any, start: Path) -> None:
-        self._app = app
-        self._start = start
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            header = dict(scope["headers"]).get(b"authorization", b"").decode(errors="replace")
-            agent = await anyio.to_thread.run_sync(self._agent, header)
-            if agent is None:
-                await _refuse(send)
-                return
-            scope = {**scope, _AGENT: agent}
-        await self._app(scope, receive, send)
-
-    def _agent(self, header: str) -> str | None:
-        with Coord.open(self._start) as coord:
-            return Tokens(coord.private).owner(coord.config.everybody, header)
-
-
-async def _refuse(send: Any) -> None:
-    words = b"whose token is it? Authorization: Bearer TOKEN, from the file of your name in .git/coord/http\n"
-    headers = [(b"content-type", b"text/plain"), (b"www-authenticate", b'Bearer realm="coord"')]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": words})
 
 
 class _Lines:

@@ -26,14 +26,18 @@ class Resource:
 
 def listed(caller: Caller) -> tuple[Resource, ...]:
     """Return all there is: the same for whoever asks."""
-    with Coord.open(caller.cwd) as coord:
-        names = coord.config.everybody
-    boxes = (Resource(f"{INBOX}{name}", f"mail of {name}", f"what waits unread for {name}") for name in names)
+    boxes = (Resource(f"{INBOX}{name}", f"mail of {name}", f"what waits unread for {name}") for name in agents(caller))
     return (
         *boxes,
         Resource("locks://", "leases", "who holds which files, until when, and who waits"),
         Resource("ledger://recent", "recent events", f"the last {_LATEST} things that happened here"),
     )
+
+
+def agents(caller: Caller) -> tuple[str, ...]:
+    """Return everybody who has a mailbox here."""
+    with Coord.open(caller.cwd) as coord:
+        return tuple(coord.config.everybody)
 
 
 def read(caller: Caller, uri: str) -> str:

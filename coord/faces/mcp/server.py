@@ -32,6 +32,8 @@ INSTRUCTIONS = (
 _THREADS = 256  # a call that waits holds one
 _FIRST_WORD, _NEXT_WORD = 1.0, 5.0  # seconds until a call that takes long says that it goes on, and from then on
 _LOOK = 1.0  # seconds between two looks at what somebody watches
+_MOST = 100  # completions in an answer, says the protocol
+_AGENTS = {("hand_over", "to"), (resources.TEMPLATE, "agent")}  # where an agent's name is asked for
 _LIST = ""  # what is watched where it is no resource, but the list of them
 
 
@@ -54,6 +56,7 @@ def made(who: WhoCalls) -> Server[Any]:
         on_subscriptions_listen=answers.listen,
         on_list_prompts=answers.list_prompts,
         on_get_prompt=answers.get_prompt,
+        on_completion=answers.complete,
     )
 
 
@@ -118,15 +121,16 @@ class _Answers:
     async def read_resource(
         self, context: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
-        text = await self._looked(partial(resources.read, self._who(context).caller, params.uri))
+        look = partial(resources.read, self._who(context).caller, params.uri)
+        text = await self._looked(look, uri=params.uri)
         content = types.TextResourceContents(uri=params.uri, text=text, mime_type="text/plain")
         return types.ReadResourceResult(contents=[content])
 
-    async def _looked(self, work: Callable[[], R]) -> R:
+    async def _looked(self, work: Callable[[], R], **about: str) -> R:
         try:
             return await self._in_thread(work)
         except CoordError as fault:
-            raise MCPError(types.INVALID_PARAMS, calls.failure(fault).text) from None
+            raise MCPError(types.INVALID_PARAMS, calls.failure(fault).text, about or None) from None
 
     # Prompts
 
@@ -140,6 +144,15 @@ class _Answers:
             raise MCPError(types.INVALID_PARAMS, calls.failure(fault).text) from None
         content = types.TextContent(type="text", text=text)
         return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=content)])
+
+    async def complete(self, context: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
+        """Complete the name of an agent, which is all that a name can be asked for here."""
+        ref, asked, values = params.ref, params.argument, []
+        place = ref.name if isinstance(ref, types.PromptReference) else ref.uri
+        if (place, asked.name) in _AGENTS:
+            known = await self._looked(partial(resources.agents, self._who(context).caller))
+            values = [name for name in known if name.startswith(asked.value.lower())]
+        return types.CompleteResult(completion=types.Completion(values=values[:_MOST], total=len(values)))
 
     # Who watches what
 
