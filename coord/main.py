@@ -14,6 +14,7 @@ from coord import deferral
 _RICH = ("rich", "rich.cells", "rich.console", "rich.table", "rich.text")
 _PARTIES = ("git", "sqlite_utils", "filelock", "psutil", "click.shell_completion", "difflib", *_RICH)
 _NOUNS = (
+    "agents",
     "bench",
     "checkpoints",
     "decisions",

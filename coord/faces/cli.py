@@ -170,6 +170,7 @@ class Tree(click.Group):
 
 
 GROUPS = {
+    "agents": "coord in the files that coding assistants read.",
     "mail": "Send and read messages.",
     "lock": "Lease paths and globs, and see who holds what.",
     "checkpoint": "Save where you are, and carry on from it.",

@@ -6,6 +6,7 @@ from types import ModuleType
 
 from coord.faces.page import Block, Line
 from coord.faces.pages import (
+    agents,
     bench,
     checkpoints,
     decisions,
@@ -27,6 +28,7 @@ from coord.model.codec import to_plain
 
 # By name, not by type: to name the types would load every command for each of them.
 PAGES: Mapping[str, ModuleType] = {
+    "coord.service.agents": agents,
     "coord.service.bench": bench,
     "coord.service.mail": mail,
     "coord.service.letters": mail,

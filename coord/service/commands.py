@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any
 
 from coord.service import (
+    agents,
     bench,
     checkpoints,
     decisions,
@@ -54,6 +55,9 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "guard uninstall": (guarding, "uninstall"),
     "guard status": (guarding, "status"),
     "guard check": (guarding, "check"),
+    "agents install": (agents, "install"),
+    "agents remove": (agents, "remove"),
+    "agents status": (agents, "status"),
     "merge request": (merges, "request"),
     "merge list": (merges, "list_"),
     "merge show": (merges, "show"),

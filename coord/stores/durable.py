@@ -87,14 +87,17 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Put DATA at PATH durably: a reader, or a crash, finds the old bytes or the new, never a mixture.
 
     For one writer at a time: the temporary name beside PATH is fixed, so that a crash leaves at most one.
+    MODE is what the file may be used for by whom; without it, that is as for any new file.
     """
     temporary = path.with_name(f"{path.name}.tmp")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
     try:
+        if mode is not None:
+            os.fchmod(fd, mode)
         write_whole(fd, data)
         sync_file(fd)
     finally:

@@ -1,0 +1,128 @@
+"""What coord adds to a file of a coding assistant, and how it knows its own there again: by the commands they run."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from coord.service.clients.jsonsplice import Broken, Document, Path
+
+Name = Literal["claude", "codex", "gemini"]
+Group = Mapping[str, object]
+
+SERVER: Mapping[str, object] = {"command": "coord", "args": ["mcp"]}
+
+
+def hook(client: Name, matcher: str = "", **more: object) -> Group:
+    """Return one entry of an event: what `coord hook` is called with, and for which tools."""
+    handler = {"type": "command", "command": f"coord hook {client}", **more}
+    return {**({"matcher": matcher} if matcher else {}), "hooks": [handler]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonFile:
+    """A JSON file that names servers, hooks or both; COMMENTS says that its client takes them in it."""
+
+    path: str
+    server: Mapping[str, object] | None = None
+    hooks: Mapping[str, tuple[Group, ...]] = field(default_factory=dict)
+    comments: bool = False
+
+    def installed(self, text: str) -> str:
+        """Return TEXT with coord's entries as they are now, and nothing else changed.
+
+        Raises:
+            Broken: it is no such file, or something else has the place of an entry.
+        """
+        return self._settled(text, self.server, self.hooks)
+
+    def removed(self, text: str) -> str:
+        """Return TEXT without coord's entries; nothing is left where there was nothing else."""
+        return self._settled(text, None, {})
+
+    def _settled(self, text: str, server: Mapping[str, object] | None, hooks: Mapping[str, tuple[Group, ...]]) -> str:
+        if not text.strip("\ufeff \t\r\n"):
+            if server is None and not hooks:
+                return text
+            text = f"{text}{{}}\n"
+        document: Document | None = Document.read(text, comments=self.comments)
+        # One difference after the other, each found in the text as the last edit left it.
+        while document is not None and (edit := next(_edits(document, server, hooks), None)):
+            path, value = edit
+            document = document.drop(path) if value is None else document.put(path, value)
+        return document.text if document is not None else ""
+
+
+def is_server(value: object) -> bool:
+    """Tell whether a server's entry starts `coord mcp`."""
+    if not isinstance(value, Mapping):
+        return False
+    args = value.get("args")
+    return _runs(value.get("command"), args if isinstance(args, list) else [], "mcp")
+
+
+def is_hook(handler: object) -> bool:
+    """Tell whether a handler runs `coord hook`."""
+    if not isinstance(handler, Mapping):
+        return False
+    args = handler.get("args")
+    return _runs(handler.get("command"), args if isinstance(args, list) else [], "hook")
+
+
+def _runs(command: object, args: list[object], verb: str) -> bool:
+    try:
+        words = [*shlex.split(command), *args] if isinstance(command, str) else []
+    except ValueError:
+        return False
+    return len(words) > 1 and isinstance(words[0], str) and words[0].rpartition("/")[2] == "coord" and words[1] == verb
+
+
+def _edits(
+    document: Document, server: Mapping[str, object] | None, hooks: Mapping[str, tuple[Group, ...]]
+) -> Iterator[tuple[Path, object]]:
+    """Yield what differs: the place, and what belongs there or None."""
+    found = document.at(("mcpServers", "coord"))
+    if server is not None:
+        _expect(document, ("mcpServers",), Mapping)
+    if server is not None and (found is None or found.value != server):
+        if found is not None and not is_server(found.value):
+            raise Broken("a server named coord is there that does not run `coord mcp`", document.line(found))
+        yield ("mcpServers", "coord"), server
+    elif server is None and found is not None and is_server(found.value):
+        yield ("mcpServers", "coord"), None
+    if hooks:
+        _expect(document, ("hooks",), Mapping)
+    there = document.at(("hooks",))
+    known = [str(part.key) for part in there.parts] if there else []
+    for event in dict.fromkeys((*known, *hooks)):
+        yield from _hook_edits(document, event, hooks.get(event, ()))
+
+
+def _hook_edits(document: Document, event: str, wanted: tuple[Group, ...]) -> Iterator[tuple[Path, object]]:
+    here: Path = ("hooks", event)
+    if wanted:
+        _expect(document, here, list)
+    groups = document.at(here)
+    own: list[int] = []
+    for number, part in enumerate(groups.parts if groups else ()):
+        handlers = part.node.part("hooks")
+        inside = handlers.node.parts if handlers else ()
+        ours = [index for index, one in enumerate(inside) if is_hook(one.node.value)]
+        if ours and len(ours) == len(inside):
+            own.append(number)
+        elif ours:
+            yield (*here, number, "hooks", ours[0]), None
+    for number, group in zip(own, wanted, strict=False):
+        if groups is not None and groups.parts[number].node.value != group:
+            yield (*here, number), group
+    if len(own) > len(wanted):
+        yield (*here, own[len(wanted)]), None
+    if len(own) < len(wanted):
+        yield (*here, len(groups.parts) if groups else 0), wanted[len(own)]
+
+
+def _expect(document: Document, path: Path, kind: type) -> None:
+    found = document.at(path)
+    if found is not None and not isinstance(found.value, kind):
+        shape = "object, {...}" if kind is Mapping else "list, [...]"
+        raise Broken(f"{'.'.join(map(str, path))} is no {shape}", document.line(found))

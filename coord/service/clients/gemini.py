@@ -1,0 +1,13 @@
+"""Gemini: a folder that it trusts has servers and hooks in `.gemini/settings.json`."""
+
+from coord.service.clients.entries import SERVER, JsonFile, hook
+
+HOOKS = {
+    "SessionStart": (hook("gemini"),),
+    "BeforeAgent": (hook("gemini"),),
+    "BeforeTool": (hook("gemini", "write_file|replace|run_shell_command"),),
+    "AfterTool": (hook("gemini"),),
+    "AfterAgent": (hook("gemini"),),
+    "SessionEnd": (hook("gemini"),),
+}
+FILES = (JsonFile(path=".gemini/settings.json", server=SERVER, hooks=HOOKS, comments=True),)
