@@ -132,7 +132,7 @@ class Office:
             self.coord.store.sweep()
         unfinished = self.loop.cycle(Hint("timer"), full=full)
         self.coord.committer.settle()
-        return unfinished
+        return unfinished > 0
 
     def _work(self, name: str) -> None:
         coord = self.agents[name]

@@ -12,7 +12,6 @@ from coord.daemon.perform import Performer
 from coord.daemon.plan import Action, Hint
 from coord.daemon.rules.listed import RULES
 from coord.model.errors import CoordError
-from coord.service import handwritten
 from coord.service.coord import Coord
 from coord.stores.bell import Bell
 
@@ -21,7 +20,7 @@ from coord.stores.bell import Bell
 _SPACING = 0.01
 _LOOKS_SHARE = 3
 _ROUNDS = 8
-_REST = handwritten.SETTLE_AFTER.total_seconds() + 0.002
+_REST = 0.01
 _LONGEST_PAUSE = 60.0
 
 
@@ -77,15 +76,15 @@ class Loop:
         if full:
             self._reload()
             self.coord.store.sweep()
-        unfinished = self.cycle(Hint("timer" if full else "change"), full=full)
+        rest = self.cycle(Hint("timer" if full else "change"), full=full)
         self._looked_at = monotonic()
         self._spacing = max(_SPACING, _LOOKS_SHARE * (self._looked_at - now))
         if full:
             self._full_at = self._looked_at + self.coord.config.watch.scan_every.total_seconds()
-        self._look_at = self._looked_at + _REST if unfinished else self._full_at
+        self._look_at = self._looked_at + rest if rest else self._full_at
 
-    def cycle(self, hint: Hint, *, full: bool) -> bool:
-        """Look, decide and act until nothing is left to do; True where something is not ripe yet."""
+    def cycle(self, hint: Hint, *, full: bool) -> float:
+        """Look, decide and act until nothing is left to do; return in how many seconds there will be, 0 if in none."""
         for _ in range(_ROUNDS):
             self.performer.landing.tend()
             view = self.observer.view(full=full)
@@ -93,9 +92,11 @@ class Loop:
             # A list, not a generator: every action is performed, not only those up to the first that worked.
             changed = [self.performer.perform(action) for action in actions]
             if not any(changed):
-                ripening = any(not dropped.whole for dropped in view.dropped)
-                return ripening or self.performer.landing.running is not None
-        return True
+                rests = [dropped.ripe_in for dropped in view.dropped if not dropped.whole]
+                if self.performer.landing.running is not None:
+                    rests.append(_REST)
+                return min(rests, default=0.0)
+        return _REST
 
     def _reload(self) -> None:
         """Follow a changed configuration; a wrong one is named and the last good one stays in force."""

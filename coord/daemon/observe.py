@@ -1,6 +1,7 @@
 """One View per cycle: what is in the folders now, read again only where it changed."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -10,7 +11,7 @@ from coord.daemon.plan import Dropped, Read, Settled, View, Waiting
 from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
-from coord.model.records import Lock, Message
+from coord.model.records import Lock
 from coord.service import clock, handwritten, leasebook, looks, merges, verify
 from coord.service.clock import Pace
 from coord.service.coord import Coord
@@ -22,9 +23,12 @@ _LEVELS = {"1": 1, "2": 2, "3": 3}  # anybody may commit to the ledger, and writ
 
 @dataclass
 class _Cache:
-    """Parsed records by key, valid while the file is the same one unchanged; TRUSTED ones are not looked at again."""
+    """Parsed records by key, valid while the file is the same one unchanged; TRUSTED ones are not looked at again.
 
-    entries: dict[str, tuple[tuple[int, int, int], object]] = field(default_factory=dict)
+    What tells a file from a changed one is kept as a hash: of ten thousand, numbers of their own would take megabytes.
+    """
+
+    entries: dict[str, tuple[int, object]] = field(default_factory=dict)
 
     def get(
         self,
@@ -42,7 +46,7 @@ class _Cache:
             found = os.stat(path, follow_symlinks=False)
         except OSError:
             return None
-        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        stamp = hash((found.st_ino, found.st_mtime_ns, found.st_size))
         if known is not None and known[0] == stamp:
             return known[1]  # type: ignore[return-value]
         data = read(key)
@@ -111,7 +115,7 @@ class Observer:
     def _dropped(self) -> Iterator[Dropped]:
         found = handwritten.waiting(self.coord)
         for one in found:
-            yield Dropped(one.key, one.rested or one.key in self.placed)
+            yield Dropped(one.key, 0.0 if one.key in self.placed else one.ripe_in)
         self.placed &= {one.key for one in found}
 
     def _messages(self, full: bool) -> Iterator[Waiting]:
@@ -122,11 +126,12 @@ class Observer:
         home = str(coord.home)
         for name in (*coord.config.names, mailboxes.OWNER):
             for key in coord.records(keys.mailbox(name)):
-                if keys.is_read(key):
+                if keys.is_read(key) or keys.id_in(key) is None:
                     continue
-                message: Message | None = self._cache.get(f"{home}/{key}", key, _head, self._bytes, trusted=not full)
-                if message is not None:
-                    yield Waiting(key, name, message, self._reminded.get((name, message.id), 0))
+                found: Waiting | None = self._cache.get(f"{home}/{key}", key, _head, self._bytes, trusted=not full)
+                if found is not None:
+                    told = self._reminded.get((name, found.id), 0) if self._reminded else 0
+                    yield replace(found, reminded=told) if told else found
 
     def _locks(self) -> Iterator[Lock]:
         for key in self.coord.records("locks"):
@@ -147,9 +152,11 @@ class Observer:
         return self._ledger_read[1]
 
 
-def _head(data: bytes, key: str) -> Message:
-    """Decode a message but for its body, which no rule asks for: ten thousand unread ones must not fill the memory."""
-    return replace(codec.decode_message(data, key), body="")
+def _head(data: bytes, key: str) -> Waiting:
+    """Decode what rules ask of a message."""
+    message = codec.decode_message(data, key)
+    box, sender = sys.intern(key.split("/")[1]), sys.intern(message.sender)
+    return Waiting(key, box, sender, message.priority, message.sent_at, message.expires_at)
 
 
 def _dead(locks: tuple[Lock, ...]) -> tuple[int, ...]:

@@ -4,25 +4,42 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coord.config.schema import Config
-from coord.model.records import Lock, MergeRequest, Message
+from coord.model import keys
+from coord.model.records import Lock, MergeRequest, Priority
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A file written by hand into a mailbox; `whole` once nobody is writing it any more."""
+    """A file written by hand into a mailbox; `ripe_in` how many seconds it counts as whole, 0 where it does."""
 
     key: str
-    whole: bool
+    ripe_in: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether nobody is writing it any more, as far as its age tells."""
+        return self.ripe_in <= 0
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An unread message in a mailbox, and up to which level its reader and others were told of its age."""
+    """An unread message in a mailbox: what a rule asks of it, since ten thousand must not fill the memory.
+
+    `reminded` says up to which level its reader and others were told of its age.
+    """
 
     key: str
     mailbox: str
-    message: Message
+    sender: str
+    priority: Priority
+    sent_at: datetime
+    expires_at: datetime | None
     reminded: int = 0
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+        return keys.id_in(self.key) or ""
 
 
 @dataclass(frozen=True, slots=True)

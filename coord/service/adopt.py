@@ -37,7 +37,7 @@ def adopt_waiting(coord: Coord, names: Iterable[str] | None = None) -> int:
     """
     done = 0
     for found in handwritten.waiting(coord, names):
-        if found.rested:
+        if found.ripe_in <= 0:
             with suppress(Unavailable):
                 done += adopt(coord, found.key)
     return done

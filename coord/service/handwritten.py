@@ -13,7 +13,7 @@ from coord.service.coord import Coord
 from coord.stores import claim
 
 # Where the system tells whether a file is still open, a pause as between two commands of a script is enough.
-SETTLE_AFTER = timedelta(milliseconds=100 if claim.LEASE is None else 10)
+SETTLE_AFTER = timedelta(milliseconds=100 if claim.LEASE is None else 6)
 APART = ("merges", "tasks")  # folders of `inbox/` that are no mailboxes, and nobody's either
 _LONGEST_BLANK = 4096
 _UNFINISHED = (".", "#", "~")
@@ -22,11 +22,11 @@ _UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".swp", ".swx", ".crdownload", ".lo
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A hand-written file: its key and whether it has rested long enough to be whole."""
+    """A hand-written file: its key, and in how many seconds it will have rested long enough to be whole."""
 
     key: str
     mailbox: str
-    rested: bool
+    ripe_in: float
 
 
 def waiting(coord: Coord, names: Iterable[str] | None = None) -> tuple[Found, ...]:
@@ -74,7 +74,8 @@ def _written_by_hand(box: Path) -> Iterator[Found]:
             continue
         with suppress(FileNotFoundError):  # taken, or thrown away, since the folder was listed
             age = datetime.now(UTC).timestamp() - entry.stat(follow_symlinks=False).st_mtime
-            yield Found(f"inbox/{box.name}/{name}", box.name, not 0 <= age < SETTLE_AFTER.total_seconds())
+            rest = SETTLE_AFTER.total_seconds()
+            yield Found(f"inbox/{box.name}/{name}", box.name, rest - age if 0 <= age < rest else 0.0)
 
 
 def _folders(inbox: Path) -> list[Path]:

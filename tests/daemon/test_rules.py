@@ -31,7 +31,7 @@ from coord.daemon.rules.listed import RULES
 from coord.daemon.rules.merge import merge
 from coord.daemon.rules.sweep import sweep
 from coord.daemon.rules.tidy import tidy
-from coord.model.records import Lock, MergeRequest, MergeState, Message, Priority
+from coord.model.records import Lock, MergeRequest, MergeState, Priority
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CONFIG = Config(agents=(Agent(name="backend"), Agent(name="lead")), coordinator="lead")
@@ -46,17 +46,17 @@ def lock(ends: timedelta, token: int = 1) -> Lock:
     return Lock(scope="a.py", holder="backend", token=token, granted_at=NOW - timedelta(hours=1), expires_at=NOW + ends)
 
 
-def waiting(age: timedelta, priority: Priority = "normal", *, mailbox: str = "backend", **rest: object) -> Waiting:
-    reminded = int(str(rest.pop("reminded", 0)))
-    fields = {
-        "id": "01KAJ3X5ZC9Q0V7T2D4M8N6P1R",
-        "sender": "lead",
-        "to": (mailbox,),
-        "subject": "s",
-        "body": "b",
-    } | rest
-    message = Message(sent_at=NOW - age, priority=priority, **fields)  # type: ignore[arg-type]  # as above
-    return Waiting(f"inbox/{mailbox}/{message.id}-s.md", mailbox, message, reminded)
+def waiting(
+    age: timedelta,
+    priority: Priority = "normal",
+    *,
+    mailbox: str = "backend",
+    sender: str = "lead",
+    expires_at: datetime | None = None,
+    reminded: int = 0,
+) -> Waiting:
+    key = f"inbox/{mailbox}/01KAJ3X5ZC9Q0V7T2D4M8N6P1R-s.md"
+    return Waiting(key, mailbox, sender, priority, NOW - age, expires_at, reminded)
 
 
 def request(identifier: str, state: MergeState = "queued") -> MergeRequest:
@@ -71,7 +71,7 @@ def test_a_quiet_world_asks_for_nothing() -> None:
 
 def test_only_whole_files_are_adopted() -> None:
     seen = view(
-        dropped=(Dropped("inbox/backend/a.md", True), Dropped("inbox/backend/b.md", False)), shared=("inbox/all/x",)
+        dropped=(Dropped("inbox/backend/a.md", 0.0), Dropped("inbox/backend/b.md", 0.004)), shared=("inbox/all/x",)
     )
     assert deliver(seen, HINT) == [Adopt("inbox/backend/a.md"), Forward("inbox/all/x")]
 

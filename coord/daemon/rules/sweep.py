@@ -25,7 +25,7 @@ def _retire(view: View) -> list[Action]:
     old = tuple(read.key for read in view.read if view.now - read.since >= view.config.mail.read_retention)
     if old:
         actions.append(Retire(old, "read"))
-    expired = tuple(w.key for w in view.unread if w.message.expires_at is not None and w.message.expires_at <= view.now)
+    expired = tuple(w.key for w in view.unread if w.expires_at is not None and w.expires_at <= view.now)
     if expired:
         actions.append(Retire(expired, "expired"))
     return actions
@@ -36,19 +36,18 @@ def _remind(view: View) -> list[Action]:
     for waiting in view.unread:
         level = level_of(view, waiting)
         if level > waiting.reminded:
-            due[waiting.mailbox, _teller(view, waiting.mailbox, level), level].append(waiting.message.id)
+            due[waiting.mailbox, _teller(view, waiting.mailbox, level), level].append(waiting.id)
     return [Remind(mailbox, to, level, tuple(ids)) for (mailbox, to, level), ids in sorted(due.items())]
 
 
 def level_of(view: View, waiting: Waiting) -> int:
     """Return how far a message's age has come: 0 fresh, 1 remind, 2 coordinator, 3 owner."""
-    message = waiting.message
-    if waiting.mailbox == mailboxes.OWNER or message.sender == COORD:
+    if waiting.mailbox == mailboxes.OWNER or waiting.sender == COORD:
         return 0
-    if message.expires_at is not None and message.expires_at <= view.now:
+    if waiting.expires_at is not None and waiting.expires_at <= view.now:
         return 0
-    limit = view.config.mail.unread_age.of(message.priority)
-    return max(0, min(3, int((view.now - message.sent_at) / limit)))
+    limit = view.config.mail.unread_age.of(waiting.priority)
+    return max(0, min(3, int((view.now - waiting.sent_at) / limit)))
 
 
 def _teller(view: View, mailbox: str, level: int) -> str:
