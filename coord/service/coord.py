@@ -179,6 +179,10 @@ class Coord:
             hint=f"give --as NAME, set COORD_AGENT, or stand in an agent's worktree; known: {names}{self.config.lack}",
         )
 
+    def speaks(self, name: str) -> None:
+        """Let NAME speak from here on, as if the opening had said so."""
+        self._who = name
+
     def known(self, name: str) -> str:
         """Return NAME in its own spelling if it is an agent's or `owner`.
 

@@ -6,6 +6,7 @@ memory, not a record: losing it loses no mail and no lease, at worst something i
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -100,6 +101,19 @@ def find(coord: Coord, client: str, id: str) -> Session | None:
     return kept.session if kept else None
 
 
+def going_on(coord: Coord) -> list[Session]:
+    """Return the sessions that are known to go on, the one heard of last first.
+
+    One whose file others can read counts as none: they could have written it.
+    """
+    found = []
+    for path in _files(coord):
+        session = kept.session if _is_private(path) and (kept := _read(path)) else None
+        if session and session.state != "ended" and session.process and oslock.is_alive(session.process):
+            found.append(session)
+    return sorted(found, key=lambda one: one.seen_at, reverse=True)
+
+
 @contextmanager
 def opened(coord: Coord, client: str, id: str, *, timeout: float) -> Iterator[Kept]:
     """Have a session, a new one where it is not known, alone among all processes, and keep it on leaving.
@@ -118,13 +132,14 @@ def opened(coord: Coord, client: str, id: str, *, timeout: float) -> Iterator[Ke
 
 def client_process(parent: int) -> Process | None:
     """Return the client's own process: the first above the hook that is no shell."""
-    for pid in _ancestors(parent):
+    for pid in ancestors(parent):
         if _name(pid) not in _SHELLS:
             return oslock.process_of(pid)
     return None
 
 
-def _ancestors(pid: int) -> Iterator[int]:
+def ancestors(pid: int) -> Iterator[int]:
+    """Yield the process PID and those above it, as far as it makes sense."""
     for _ in range(_FAR):
         if pid <= 1:
             return
@@ -164,6 +179,14 @@ def _files(coord: Coord) -> list[Path]:
         return sorted(path for path in (coord.private / FOLDER).iterdir() if path.suffix == ".json")
     except OSError:
         return []
+
+
+def _is_private(path: Path) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
 def _path(coord: Coord, client: str, id: str) -> Path:

@@ -19,7 +19,7 @@ if not __package__:
 from coord.thin import reach
 
 GREETING = b"coord\n"  # what the other side says first, so that one that stands still is never asked
-_ASKED = ("COORD_AGENT", "COORD_SESSION", "CLAUDE_CODE_SESSION_ID")
+ASKED = ("COORD_AGENT", "COORD_SESSION", "CLAUDE_CODE_SESSION_ID")
 _PATIENCE = 10.0  # seconds that a request waits for a daemon and its greeting
 _START = 30.0  # and for that of a child, which loads everything
 _PAUSE, _LONG_PAUSE = 0.05, 1.0  # between two looks for a daemon: while something waits, and while nothing does
@@ -137,8 +137,9 @@ class Relay:
         self._begin(door)
 
     def _facts(self) -> list[str]:
-        told = {name: os.environ.get(name, "") for name in _ASKED}
+        told = {name: os.environ.get(name, "") for name in ASKED}
         told["RELAY"] = self.name
+        told["PARENT"] = str(os.getppid())
         told["COORD_AGENT"] = self.who or told["COORD_AGENT"]
         again = (f"{self.came[number]} {_spelled(number)}" for number in self.waiting if self.asked.get(number))
         told["AGAIN"] = "\t".join(again)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import mutants_relay
 import pytest
 
 from coord.daemon import door
@@ -20,6 +21,8 @@ from coord.thin import entry, reach, relay
 
 QUICKLY = "import sys; from coord.thin import relay; relay._PATIENCE = 0.3; sys.exit(relay.main(sys.argv[1:]))"
 HELLO = {"id": 0, "method": "initialize", "params": {}}
+PLANTED = "import mutants_relay; mutants_relay.ALL[{!r}](); "
+WITHIN = 20.0
 Visit = Callable[[socket.socket, Sequence[bytes]], None]
 
 
@@ -32,7 +35,7 @@ class Client:
             cwd=repo,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "COORD_AGENT": "backend"},
+            env={**os.environ, "COORD_AGENT": "backend", "PYTHONPATH": str(Path(mutants_relay.__file__).parent)},
         )
         self.rest = b""
 
@@ -41,12 +44,12 @@ class Client:
         self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
         self.process.stdin.flush()
 
-    def hear(self, within: float = 20) -> dict[str, Any]:
+    def hear(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        deadline = time.monotonic() + within
+        deadline = time.monotonic() + WITHIN
         while b"\n" not in self.rest:
             ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"no answer within {within} s"
+            assert ready, f"no answer within {WITHIN} s"
             chunk = os.read(self.process.stdout.fileno(), 1 << 16)
             assert chunk, "the relay ended"
             self.rest += chunk
@@ -113,8 +116,8 @@ def good(heard: list[Any]) -> Visit:
     return visit
 
 
-def ends_after(count: int, heard: list[Any], last: bytes = b"") -> Visit:
-    """Answer all but the last of COUNT messages, say LAST, and end."""
+def ends_after(count: int, heard: list[Any], last: bytes = b"", slow: object = None) -> Visit:
+    """Answer all but the last of COUNT messages, and but the SLOW one, say LAST, and end."""
 
     def visit(visitor: socket.socket, _: Sequence[bytes]) -> None:
         visitor.sendall(relay.GREETING)
@@ -123,7 +126,8 @@ def ends_after(count: int, heard: list[Any], last: bytes = b"") -> Visit:
             if number == count:
                 visitor.sendall(last)
                 return
-            answer(visitor, message, "first")
+            if message.get("id", "") != slow:
+                answer(visitor, message, "first")
 
     return visit
 
@@ -164,14 +168,13 @@ def test_what_was_not_answered_is_asked_again_and_the_rest_is_not(repo: Path, pr
 
 def test_what_was_taken_back_is_not_asked_again(repo: Path, private: Path) -> None:
     second: list[Any] = []
-    with door.opened(private, {"mcp": Door(ends_after(3, []), good(second))}, print), client(repo) as one:
+    with door.opened(private, {"mcp": Door(ends_after(3, [], slow=2), good(second))}, print), client(repo) as one:
         one.say(id=1, method="x")
         assert one.hear()["id"] == 1
         one.say(id=2, method="slow")
         one.say(method="notifications/cancelled", params={"requestId": 2})
         one.say(id=3, method="x")
-        while one.hear()["id"] != 3:
-            pass  # the first one may have answered 2 before it was taken back
+        assert one.hear()["id"] == 3
     assert second == [3]
 
 
@@ -298,6 +301,26 @@ def test_a_relay_is_small(repo: Path, private: Path) -> None:
         status = Path(f"/proc/{one.process.pid}/status").read_text()
         resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
         assert resident <= 12 * 1024
+
+
+@pytest.mark.parametrize(("mutant", "check"), mutants_relay.CAUGHT_BY)
+def test_a_planted_fault_is_caught(
+    repo: Path, private: Path, monkeypatch: pytest.MonkeyPatch, mutant: str, check: str
+) -> None:
+    here = sys.modules[__name__]
+    monkeypatch.setattr(here, "QUICKLY", PLANTED.format(mutant) + QUICKLY)
+    monkeypatch.setattr(here, "WITHIN", 5.0)
+    with pytest.raises((AssertionError, json.JSONDecodeError)):
+        getattr(here, check)(repo, private)
+
+
+def test_it_is_the_fault_that_is_caught(repo: Path, private: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "QUICKLY", PLANTED.format("none") + QUICKLY)
+    test_what_was_not_answered_is_asked_again_and_the_rest_is_not(repo, private)
+
+
+def test_no_planted_fault_is_left_out() -> None:
+    assert {mutant for mutant, _ in mutants_relay.CAUGHT_BY} | {"none"} == set(mutants_relay.ALL)
 
 
 def _params() -> dict[str, Any]:

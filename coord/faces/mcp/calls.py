@@ -14,15 +14,18 @@ from coord.faces.mcp.tools import Tool
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Unavailable
 from coord.model.untrusted import clean_line, clean_text
+from coord.service import speaking
 from coord.service.clock import SystemClock
+from coord.service.speaking import NOWHERE, Origin
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: where their client stands, and who it says they are (else their worktree tells)."""
+    """Who calls: where their client stands, and who it says they are; else their session tells, else their worktree."""
 
     cwd: Path
     who: str = ""
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ def call(
             named["key"] = key
         with tool.command.opens(caller.cwd, who=caller.who) as opened:
             opened.clock = hand
+            if not caller.who and (agent := speaking.agent(opened, caller.origin)):
+                opened.speaks(agent)
             if who := opened.whoever():
                 opened.presence.note(who, tool.command.name)
             result = tool.command(opened, *positional, **named)

@@ -14,7 +14,6 @@ import anyio.to_thread
 from mcp.server.stdio import stdio_server
 
 from coord.faces.mcp import hosting, server, web
-from coord.faces.mcp.calls import Caller
 from coord.faces.mcp.facts import Facts
 from coord.thin import relay
 
@@ -28,7 +27,7 @@ def here(start: Path, who: str) -> None:
         facts = Facts.read(os.fsencode(told.replace("\1", "\0")))
         os.write(1, relay.GREETING)
     else:
-        facts = Facts(Caller(start, who or os.environ.get("COORD_AGENT", "")))
+        facts = Facts.here(start, who)
     anyio.run(_on_standard_streams, facts)
 
 

@@ -92,7 +92,8 @@ class _Answers:
         facts, hand = self._who(context), Hand()
         key = facts.key(context.request_id, [params.name, params.arguments])
         since = facts.asked_since(context.request_id)
-        run = partial(calls.call, tool, params.arguments or {}, facts.caller, hand=hand, key=key, since=since)
+        caller = facts.told(context.meta)
+        run = partial(calls.call, tool, params.arguments or {}, caller, hand=hand, key=key, since=since)
         try:
             async with anyio.create_task_group() as beside:
                 beside.start_soon(_go_on_saying, context, tool.name)
