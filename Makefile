@@ -46,9 +46,10 @@ $(SUITES): tests/conformance/package-lock.json | $(READY)
 unit: $(READY) $(SUITES)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
-docs: $(READY) ## make docs/commands.md and docs/pictures/ again
+docs: $(READY) ## make docs/commands.md, docs/pictures/ and plugin/ again
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_plugin.py
 
 torment: $(READY) ## the long tier of tests/torment: hours; ONLY=name picks tests, COORD_SEED=n replays
 	COORD_TORMENT=long $(BIN)/pytest tests/torment -n $(WORKERS) --timeout 0 -rA $(if $(ONLY),-k "$(ONLY)")

@@ -19,7 +19,7 @@ from coord.service.coord import Coord
 from coord.stores import durable
 
 Target = Literal["claude", "codex", "gemini", "guide"]
-State = Literal["installed", "missing", "other version"]
+State = Literal["installed", "missing", "other version", "broken"]
 
 
 class File(Protocol):
@@ -152,22 +152,24 @@ def remove(
 
 @command("agents status", example="coord agents status")
 def status(coord: Coord) -> Parts:
-    """Tell what coord has in the files of each coding assistant.
-
-    Raises:
-        Refused: a file is broken, or lies outside of the repository.
-    """
+    """Tell what coord has in the files of each coding assistant."""
     parts: list[Part] = []
+    notes: list[str] = []
     for client, files in FILES.items():
         for file in files:
-            plan = _planned(coord, file, present=True)
-            bare = _planned(coord, file, present=False)
-            state: State = (
-                "installed" if plan.new == plan.old else "missing" if bare.new == bare.old else "other version"
-            )
+            try:
+                state = _state(coord, file)
+            except Refused as fault:
+                state = "broken"
+                notes.append(fault.message)
             parts.append(Part(client, file.path, state))
-    there = [part.path for part in parts if part.state != "missing"]
-    return Parts(tuple(parts), tuple(_told(coord, there)) if there else ())
+    there = [part.path for part in parts if part.state in ("installed", "other version")]
+    return Parts(tuple(parts), (*notes, *(_told(coord, there) if there else ())))
+
+
+def _state(coord: Coord, file: File) -> State:
+    found, bare = _planned(coord, file, present=True), _planned(coord, file, present=False)
+    return "installed" if found.new == found.old else "missing" if bare.new == bare.old else "other version"
 
 
 def _files(clients: Sequence[Target]) -> Iterator[File]:

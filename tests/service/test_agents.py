@@ -76,6 +76,9 @@ def test_a_broken_file_is_refused_with_its_line_and_nothing_is_written(repo: Pat
             run(coord_for("owner"), ("claude",), write=True)
         assert (refused.value.facts["line"], "nothing is written" in refused.value.hint) == (3, True)
     assert contents(repo) == before
+    told = agents.status(coord_for("owner"))
+    assert [part.state for part in told.parts if part.client == "claude"] == ["missing", "broken"]
+    assert "settings.json, line 3" in told.notes[0]
 
 
 def test_a_file_that_is_no_text_is_refused(repo: Path, coord_for: Open) -> None:
@@ -140,7 +143,7 @@ def test_it_says_what_keeps_the_files_from_the_agents(
 
 
 def test_what_teaches_agents_is_short_and_the_readme_quotes_it() -> None:
-    (section, _) = guide.FILES
+    section, *_ = guide.FILES
     assert budget.estimate(section.installed("")) < 500
     assert f"```markdown\n{guide.TEXT}```\n" in README.read_text()
 

@@ -6,7 +6,7 @@ from coord.service.clients.tomlsplice import TomlFile
 HOOKS = {
     "SessionStart": (hook("codex"),),
     "UserPromptSubmit": (hook("codex"),),
-    "PreToolUse": (hook("codex", "apply_patch|Bash"),),
+    "PreToolUse": (hook("codex", matcher="apply_patch|Bash"),),
     "PostToolUse": (hook("codex"),),
     "Stop": (hook("codex"),),
     "PreCompact": (hook("codex"),),

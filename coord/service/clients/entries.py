@@ -13,9 +13,9 @@ Group = Mapping[str, object]
 SERVER: Mapping[str, object] = {"command": "coord", "args": ["mcp"]}
 
 
-def hook(client: Name, matcher: str = "", **more: object) -> Group:
-    """Return one entry of an event: what `coord hook` is called with, and for which tools."""
-    handler = {"type": "command", "command": f"coord hook {client}", **more}
+def hook(client: Name, *words: str, matcher: str = "", **more: object) -> Group:
+    """Return one entry of an event: what `coord hook` is called with, for which tools, and MORE of the client's own."""
+    handler = {"type": "command", "command": " ".join(("coord hook", client, *words)), **more}
     return {**({"matcher": matcher} if matcher else {}), "hooks": [handler]}
 
 

@@ -5,7 +5,7 @@ from coord.service.clients.entries import SERVER, JsonFile, hook
 HOOKS = {
     "SessionStart": (hook("gemini"),),
     "BeforeAgent": (hook("gemini"),),
-    "BeforeTool": (hook("gemini", "write_file|replace|run_shell_command"),),
+    "BeforeTool": (hook("gemini", matcher="write_file|replace|run_shell_command"),),
     "AfterTool": (hook("gemini"),),
     "AfterAgent": (hook("gemini"),),
     "SessionEnd": (hook("gemini"),),

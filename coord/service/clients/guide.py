@@ -17,7 +17,10 @@ You share this repository with other agents, through the command `coord`.
   `coord checkpoint save "what is done, half done, learnt" --next "what comes next"`.
 - `coord COMMAND --help` shows an example of each command.
 """
+_LEADS = r"(?:^|\s)@(?:\./)?AGENTS\.md\b"
+# Codex reads AGENTS.md by itself; these two read files of their own, and what those name with @.
 FILES = (
     Section(path="AGENTS.md", lines=f"## Other agents\n\n{TEXT}"),
-    Section(path="CLAUDE.md", lines="@AGENTS.md\n", unless=r"(?:^|\s)@(?:\./)?AGENTS\.md\b"),
+    Section(path="CLAUDE.md", lines="@AGENTS.md\n", unless=_LEADS),
+    Section(path="GEMINI.md", lines="@AGENTS.md\n", unless=_LEADS),
 )
