@@ -113,19 +113,21 @@ class Index:
         kind: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        token: int | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
-        """Return events in the ledger's order, or from its end; KIND is the beginning of a kind, times include."""
+        """Return events in the ledger's order, or from its end; KIND begins a kind, times include, so does TOKEN."""
         tests: dict[str, object] = {}
         if agent is not None:
             tests["agent IN (SELECT n FROM names WHERE name = ?)"] = agent
         if kind is not None:
             tests[f"kind IN (SELECT n FROM names WHERE substr(name, 1, {len(kind)}) = ?)"] = kind  # noqa: S608
-        if since is not None:
-            tests["at >= ?"] = _milliseconds(since)
-        if until is not None:
-            tests["at <= ?"] = _milliseconds(until)
+        for bound, moment in (("at >= ?", since), ("at <= ?", until)):
+            if moment is not None:
+                tests[bound] = _milliseconds(moment)
+        if token is not None:
+            tests["token >= ?"] = token
         where = f"WHERE {' AND '.join(tests)}" if tests else ""
         order = "DESC" if newest_first else "ASC"
         asked = f'SELECT "commit" FROM events {where} ORDER BY seq {order} LIMIT ?'  # noqa: S608

@@ -55,6 +55,7 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "guard uninstall": (guarding, "uninstall"),
     "guard status": (guarding, "status"),
     "guard check": (guarding, "check"),
+    "guard sign": (guarding, "sign"),
     "agents install": (agents, "install"),
     "agents remove": (agents, "remove"),
     "agents status": (agents, "status"),

@@ -13,10 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from coord.git import discovery
-from coord.model import leases, quoting, scope, times
+from coord.model import leases, quoting, scope, scopetext, times
 from coord.model.errors import CoordError, Corrupt, LeaseHeld, Usage
 from coord.model.records import Lock
-from coord.service import locks
+from coord.service import editnotes, locks
 from coord.service.coord import Coord
 from coord.service.locks import Verdict
 
@@ -27,11 +27,24 @@ _NO_PATH = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """Whether some files may be edited: `refusal` says why not; `free` are the scopes that nobody holds."""
+    """Whether some files may be edited: `refusal` says why not; `free` are the scopes that nobody holds.
+
+    `paths` are the files below the repository's top, `own` the leases that who edits them holds over them.
+    """
 
     refusal: str = ""
     free: tuple[str, ...] = ()
     fading: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    own: tuple[Lock, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Leases that were taken, or why they could not be had."""
+
+    locks: tuple[Lock, ...] = ()
+    why: str = ""
 
 
 def rule(coord: Coord, agent: str, paths: Sequence[str], cwd: str) -> Ruling:
@@ -50,11 +63,14 @@ def rule(coord: Coord, agent: str, paths: Sequence[str], cwd: str) -> Ruling:
         return Ruling(refusal=_refusal(coord, agent, held))
     free = tuple(_text(coord, verdict) for verdict in verdicts if verdict.free)
     fading = tuple(_text(coord, verdict) for verdict in verdicts if _is_fading(coord, agent, verdict))
-    return Ruling(free=free, fading=fading)
+    own = tuple(lock for verdict in verdicts for lock in verdict.held_by if lock.holder == agent)
+    return Ruling(
+        free=free, fading=fading, paths=tuple(scopetext.unquoted(verdict.path) for verdict in verdicts), own=own
+    )
 
 
-def take(coord: Coord, scopes: Sequence[str], note: str) -> str:
-    """Take leases on SCOPES for who speaks, or return why they could not be had: somebody was there first.
+def take(coord: Coord, scopes: Sequence[str], note: str) -> Taken:
+    """Take leases on SCOPES for who speaks, or tell why they could not be had: somebody was there first.
 
     Who merely waits for something that overlaps vetoes no edit of what is free.
 
@@ -62,12 +78,23 @@ def take(coord: Coord, scopes: Sequence[str], note: str) -> str:
         LeaseHeld: somebody took one meanwhile.
     """
     try:
-        locks.acquire(coord, tuple(scopes), note=note)
+        return Taken(locks.acquire(coord, tuple(scopes), note=note).locks)
     except LeaseHeld as fault:
         if fault.facts.get("scopes"):
             raise
-        return fault.message
-    return ""
+        return Taken(why=fault.message)
+
+
+def note(coord: Coord, agent: str, ruling: Ruling, taken: Sequence[Lock]) -> None:
+    """Note under which lease AGENT edits each file, for the commit that will have it.
+
+    Raises:
+        Unavailable: it cannot be kept.
+    """
+    for path in ruling.paths:
+        over = (lock for lock in (*ruling.own, *taken) if scope.covers(lock.scope, path, coord.form))
+        under = max(over, key=lambda lock: lock.token, default=None)
+        editnotes.write(coord, agent, path, under.token if under else 0, under.scope if under else "")
 
 
 def held_by_others(fault: LeaseHeld) -> str:

@@ -1,41 +1,48 @@
-"""The commit guard: git itself asks, before a commit or a push, whether somebody else holds what it touches."""
+"""The commit guard: git asks before a commit or a push whether somebody else holds, or has had, what it touches."""
 
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from coord.git import hookfiles, worktree
+from coord.git import commits, hookfiles, worktree
+from coord.git import message as messages
 from coord.git.hookfiles import HookFile
 from coord.git.repo import Git
-from coord.model import leases, mailboxes, quoting, scope
+from coord.model import leases, leasetrailers, mailboxes, quoting, scope
+from coord.model.errors import CoordError, Refused
+from coord.model.fencing import Judged, Passed, merged
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
-from coord.service import branches, delivery
+from coord.service import branches, delivery, fencing
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
 
 OVERRIDE = "COORD_OVERRIDE"
 _SHOWN, _REASON = 5, 200
+_MESSAGE = "commit-msg"
+_ON_RECORD = f'or go past it, on record: {OVERRIDE}="<why>" git commit'
 # 5 is a conflict, 7 is damage: whatever else goes wrong is coord's own trouble, and nobody's work waits for it.
 _LINES = """\
-# Asks coord whether another agent holds a lease on what this touches; `coord guard uninstall` takes these lines away.
+# {what}; `coord guard uninstall` takes these lines away.
 coord_python={python}
 if [ -x "$coord_python" ]; then
 {ask}
     case $coord_said in
         0) ;;
-        5|7) exit 1 ;;
+        5|7) {refused} ;;
         *) echo "coord guard: could not look (status $coord_said); going on without it" >&2 ;;
     esac
 else
     echo "coord guard: $coord_python is gone; run \\`coord guard install\\` again" >&2
 fi
 """
+_LOOKS = "Asks coord whether another agent holds, or has had meanwhile, a lease on what this touches"
+_SIGNS = "Lets coord write into the message under which leases the changes were made"
 _ASK = {
     "pre-commit": """\
     "$coord_python" -P -m coord guard check > /dev/null
@@ -46,6 +53,9 @@ _ASK = {
     coord_said=$?
     exec < "$coord_refs"
     rm -f "$coord_refs\"""",
+    _MESSAGE: """\
+    "$coord_python" -P -m coord guard sign "$1" > /dev/null
+    coord_said=$?""",
 }
 
 
@@ -58,19 +68,30 @@ class Guards:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a commit or push touches, for whom it was looked at, and the reason given where the guard was overridden."""
+    """What a commit or push touches, for whom it was looked at, and the reason given where the guard was overridden.
+
+    Of `unknown` others have had a lease, and nothing tells under which one they were changed.
+    """
 
     agent: str
     paths: tuple[str, ...]
     overridden: str = ""
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The trailers that a commit's message has got."""
+
+    trailers: tuple[str, ...]
 
 
 @command("guard install", writes=True, example="coord guard install")
 def install(coord: Coord) -> Guards:
-    """Let git refuse commits and pushes that touch what another agent holds a lease on.
+    """Let git refuse commits and pushes that touch what another agent holds a lease on, or has had one on meanwhile.
 
-    Lines are added at the beginning of the hooks `pre-commit` and `pre-push`, for every
-    worktree; what is in them stays as it is. Safe to run again.
+    Lines are added at the beginning of the hooks `pre-commit`, `pre-push` and `commit-msg`, for
+    every worktree; what is in them stays as it is. Safe to run again.
 
     Raises:
         Refused: a hook is no shell script, or a file of the repository; says what to add by hand.
@@ -99,27 +120,61 @@ def check(
 ) -> Checked:
     """Refuse a commit, or a push, that touches what somebody else holds a lease on: git's hooks ask this.
 
-    With a reason in the environment variable COORD_OVERRIDE it goes through; the ledger
-    keeps the reason, and the holders are told.
+    So is what was changed under a lease that has passed on to somebody else meanwhile. With a
+    reason in the environment variable COORD_OVERRIDE it goes through; the ledger keeps the
+    reason, and the holders are told.
 
     Raises:
         LeaseHeld: somebody else does; names all of them.
+        StaleToken: somebody else has had it since it was changed; names both, and the way out.
     """
     agent = coord.whoever()
-    paths = tuple(sorted(_pushed(coord, pushed) if pushed.strip() else _staged(coord)))
+    if pushed.strip():
+        paths, judged = _pushed(coord, agent, pushed)
+    else:
+        paths = tuple(sorted(_staged(coord)))
+        judged = fencing.staged(coord, agent, paths)
     standing = _held_by_others(coord, agent, paths) if paths else {}
-    if not standing:
-        return Checked(agent, paths)
-    locks = tuple({lock.token: lock for lock in standing.values()}.values())
+    if not standing and not judged.passed:
+        return Checked(agent, paths, unknown=judged.unknown)
+    locks = {lock.token: lock for lock in standing.values()} | {one.to.token: one.to for one in judged.passed}
     why = clean_line(os.environ.get(OVERRIDE, ""), _REASON)
     if why:
-        _override(coord, agent or mailboxes.OWNER, tuple(standing), locks, why)
-        return Checked(agent, paths, why)
-    fault = leases.refusal(locks, coord.now())
-    raise type(fault)(
+        touched = tuple(dict.fromkeys((*standing, *(one.path for one in judged.passed))))
+        _override(coord, agent or mailboxes.OWNER, touched, tuple(locks.values()), why)
+        return Checked(agent, paths, why, judged.unknown)
+    raise _refusal(coord, standing, judged.passed)
+
+
+@command("guard sign", writes=True, example="coord guard sign .git/COMMIT_EDITMSG")
+def sign(
+    coord: Coord, message: Annotated[str, "the file with the message, as git names it to its commit-msg hook"]
+) -> Signed:
+    """Write into a commit's message under which leases its changes were made: git's hook asks this.
+
+    The trailers `Coord-Lease` and `Coord-Agent` are what tells later, at a push or a merge,
+    whether a lease has passed on. What was changed under no lease has none.
+
+    Raises:
+        Refused: the file is no message of a commit that is being made here.
+    """
+    git, agent = Git(coord.place.top), coord.whoever()
+    file = Path(os.path.realpath(coord.place.top / message))
+    if file.parent != Path(os.path.realpath(worktree.private(git))) or not file.is_file():
+        raise Refused(f"{message} is no message of a commit that is being made", hint="git's commit-msg hook names it")
+    under = fencing.leases_of(coord, agent, _staged(coord)) if agent else ()
+    trailers = leasetrailers.written(agent, under)
+    return Signed(trailers if trailers and messages.sign(git, file, trailers) else ())
+
+
+def _refusal(coord: Coord, standing: Mapping[str, Lock], passed: Sequence[Passed]) -> CoordError:
+    if not standing:
+        fault: CoordError = fencing.refusal(coord, passed)
+        return type(fault)(fault.message, hint=f"{fault.hint}; {_ON_RECORD}", **fault.facts)
+    fault = leases.refusal(tuple({lock.token: lock for lock in standing.values()}.values()), coord.now())
+    return type(fault)(
         f"{_some(tuple(standing))}: {fault.message}",
-        hint=f"take it out of the commit (git restore --staged), or wait: {fault.hint}; "
-        f'or commit all the same, on record: {OVERRIDE}="<why>" git commit',
+        hint=f"take it out of the commit (git restore --staged), or wait: {fault.hint}; {_ON_RECORD}",
         **fault.facts,
     )
 
@@ -135,7 +190,8 @@ def _places(coord: Coord) -> Iterator[Git]:
 
 
 def _lines(name: str) -> str:
-    return _LINES.format(python=shlex.quote(sys.executable), ask=_ASK[name])
+    what, refused = (_SIGNS, ":") if name == _MESSAGE else (_LOOKS, "exit 1")
+    return _LINES.format(what=what, python=shlex.quote(sys.executable), ask=_ASK[name], refused=refused)
 
 
 def _staged(coord: Coord) -> set[str]:
@@ -151,21 +207,20 @@ def _staged(coord: Coord) -> set[str]:
     return found
 
 
-def _pushed(coord: Coord, told: str) -> set[str]:
-    """Return the paths that pushed commits change; those on the base branch landed there by rights of their own."""
-    git, found = Git(coord.place.top), set[str]()
-    landed = [one for one in (git.tip(f"refs/heads/{branches.base(coord)}"),) if one]
+def _pushed(coord: Coord, agent: str, told: str) -> tuple[tuple[str, ...], Judged]:
+    """Return the paths that pushed commits change, judged; what is on the base branch landed by its own rights."""
+    git, found, parts = Git(coord.place.top), set[str](), list[Judged]()
+    base = branches.ref(branches.base(coord))
     for line in told.splitlines():
         words = line.split()
         if len(words) != 4 or not words[1].strip("0"):
             continue
         _, new, _, old = words
-        without = [one for one in (*landed, old) if one.strip("0") and git.tip(one)]
-        done = git.run(
-            "log", "--format=", "--name-only", "--no-merges", "--no-renames", "-z", new, "--not", *without, "--remotes"
-        )
-        found |= _names(done.out)
-    return found
+        without = [one for one in (base, old) if one.strip("0") and git.tip(one)]
+        span = tuple(commits.between(git, new, without, options=("--remotes",)))
+        found |= {path for commit in span for path in commit.paths}
+        parts.append(fencing.judged(coord, span, agent, base=base, head=new))
+    return tuple(sorted(found)), merged(parts)
 
 
 def _names(listed: bytes) -> set[str]:

@@ -64,8 +64,8 @@ def acquire(
     """Take a lease on paths or globs, or be refused; several are taken together or not at all.
 
     Overlapping scopes conflict, glob against glob included. Taking what you hold already
-    extends it and keeps its token. A lease is advisory: it stops whoever asks, not an
-    editor that does not.
+    extends it and keeps its token. A lease stops whoever asks, as coord's hooks and the
+    commit guard do, not an editor that does not.
 
     Raises:
         LeaseHeld: somebody else holds, or waits for, an overlapping scope and WAIT is 0.

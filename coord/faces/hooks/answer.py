@@ -13,7 +13,7 @@ from coord.faces.hooks.dialect import Answer
 from coord.faces.hooks.payload import Event, Hooked
 from coord.model.errors import CoordError
 from coord.model.untrusted import clean_line
-from coord.service import checkpoints, handing, parting, sessions, trespass
+from coord.service import checkpoints, editnotes, handing, parting, sessions, trespass
 from coord.service.callers import Called
 from coord.service.sessions import Kept, State
 
@@ -100,6 +100,7 @@ def _doing(hooked: Hooked) -> str:
 def _started(call: Call) -> None:
     memory, answer, coord = call.kept.memory, call.answer, call.coord
     sessions.sweep(coord)
+    editnotes.sweep(coord)
     if call.hooked.source != "resume":  # what was handed over is no longer before the model's eyes
         memory.handed = []
     memory.introduced = False

@@ -3,6 +3,7 @@
 from coord.faces.hooks.dialect import Answer
 from coord.faces.hooks.payload import Hooked
 from coord.model.errors import CoordError, Corrupt, LeaseHeld, Unavailable
+from coord.model.records import Lock
 from coord.model.untrusted import clean_line
 from coord.service import editing
 from coord.service.callers import Called
@@ -25,23 +26,39 @@ def edit(hooked: Hooked, coord: Called, agent: str, answer: Answer) -> None:
         answer.refusal = f"coord: refused, since who has leased it cannot be told. {word}"
         return
     answer.refusal = ruling.refusal
-    if agent and not ruling.refusal and (ruling.free or ruling.fading):
-        _claim(hooked, coord, ruling, answer)
+    if not agent or ruling.refusal:
+        return
+    taken: tuple[Lock, ...] = ()
+    try:
+        if ruling.free or ruling.fading:
+            taken = _claim(hooked, coord, ruling, answer)
+    finally:
+        if not answer.refusal:
+            _note(coord, agent, ruling, taken, answer)
 
 
-def _claim(hooked: Hooked, coord: Called, ruling: Ruling, answer: Answer) -> None:
+def _note(coord: Called, agent: str, ruling: Ruling, taken: tuple[Lock, ...], answer: Answer) -> None:
+    try:
+        editing.note(coord, agent, ruling, taken)
+    except CoordError as fault:
+        answer.faults.append(f"not noted under which lease this is edited, a commit is checked less strictly: {fault}")
+
+
+def _claim(hooked: Hooked, coord: Called, ruling: Ruling, answer: Answer) -> tuple[Lock, ...]:
     mode = coord.config.hooks.lease
     if mode == "warn" and ruling.free:
         named = clean_line(", ".join(hooked.paths), 300)
         answer.context.append(f"coord: nobody has leased {named}; take it first: coord lock acquire PATH")
     elif mode == "auto":
         try:
-            why = editing.take(coord, (*ruling.free, *ruling.fading), f"edited by {hooked.client}")
+            taken = editing.take(coord, (*ruling.free, *ruling.fading), f"edited by {hooked.client}")
         except LeaseHeld as held:
             answer.refusal = editing.held_by_others(held)
         except CoordError:
             answer.context.append("coord: you edit this without a lease: none could be taken")
             raise
         else:
-            if why:
-                answer.context.append(f"coord: you edit this without a lease: {why}")
+            if taken.why:
+                answer.context.append(f"coord: you edit this without a lease: {taken.why}")
+            return taken.locks
+    return ()

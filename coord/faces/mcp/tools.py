@@ -14,10 +14,10 @@ from coord.service import commands
 from coord.service.command import Command, Param
 
 # An agent has no use for minutes of measuring on a machine that others work on; whoever ends the daemon
-# ends the host that would answer; and whether commits are guarded, or assistants begin with coord, is the
-# owner's to say. All stay commands.
+# ends the host that would answer; whether commits are guarded, or assistants begin with coord, is the owner's to
+# say; and git alone has a message to sign. All stay commands.
 _OWNERS = frozenset({"guard install", "guard uninstall", "agents install", "agents remove"})
-WITHHELD = _OWNERS | {"bench", "watch stop"}
+WITHHELD = _OWNERS | {"bench", "watch stop", "guard sign"}
 # So that looking for faults can be allowed once and for all: mending them is the owner's, who is told how.
 # A connection has keys of its own, and what is always loaded must be short.
 _NOT_TAKEN = {"doctor": ("fix", "rebuild"), "mail reply": ("key",)}

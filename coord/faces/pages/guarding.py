@@ -22,4 +22,13 @@ def _guards(result: guarding.Guards) -> list[Block]:
 def _checked(result: guarding.Checked) -> list[Block]:
     if result.overridden:
         return [Line(f"overridden, on record: {quoting.within(result.overridden)}", "yellow")]
-    return [Line(f"nobody else holds any of {len(result.paths)} paths", "green")]
+    said: list[Block] = [Line(f"nobody else holds, or has had meanwhile, any of {len(result.paths)} paths", "green")]
+    if result.unknown:
+        said.append(Line("nothing tells under which lease these were changed, and others have had one on them:"))
+        said += [Line(f"  {path}") for path in result.unknown]
+    return said
+
+
+@blocks.register
+def _signed(result: guarding.Signed) -> list[Block]:
+    return [Line(trailer) for trailer in result.trailers] or [Line("nothing was changed under a lease", "dim")]

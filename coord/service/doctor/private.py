@@ -10,7 +10,7 @@ from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import FOLDER, Kept
 from coord.stores import durable
 
-_FOLDERS = ("journal", "guards", "bells", "tmp", "waiting", "seen", "gates", "sessions", FOLDER)
+_FOLDERS = ("journal", "guards", "bells", "tmp", "waiting", "seen", "gates", "sessions", "edits", FOLDER)
 _FILES = ("healed", "daemon.json", "index.db*", "journal/state.json", "journal/*.log", "guards/*.lock", "seen/*")
 
 

@@ -1,0 +1,72 @@
+"""Commits of a code branch: when, with what words, and which paths each changed itself."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+
+from coord.git.repo import Git
+
+_HEAD = "--format=tformat:%H%x00%at%x00%ct%x00%B"
+_FIELDS = 4
+_LATEST = 253_402_300_799  # the last second of the year 9999
+_LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit; of a merge, `paths` are those that are like none of its parents'."""
+
+    commit: str
+    written_at: datetime
+    committed_at: datetime
+    message: str
+    paths: tuple[str, ...]
+
+
+def between(git: Git, head: str, without: Sequence[str], *, options: Sequence[str] = ()) -> Iterator[Commit]:
+    """Yield the commits of HEAD that none of WITHOUT has, newest first; so bound it options such as `--remotes`."""
+    words = ("log", "-z", "--encoding=UTF-8", _HEAD, "--raw", "--no-abbrev", "--no-renames", "--root", "-c")
+    done = git.run(*words, head, "--not", *without, *options, "--")
+    yield from _read(iter(done.out.split(b"\0")))
+
+
+def last_changed(git: Git, paths: Sequence[str], since: datetime) -> dict[str, datetime]:
+    """Return when each of PATHS was last changed in a commit of HEAD, of those that were since a moment."""
+    found: dict[str, datetime] = {}
+    if paths and git.tip("HEAD") is not None:
+        words = ("log", "-z", _HEAD, "--raw", "--no-abbrev", "--no-renames", "--root", "-c")
+        done = git.run(*words, f"--since=@{int(since.timestamp())}", "HEAD", "--", *paths, env=_LITERAL)
+        for commit in _read(iter(done.out.split(b"\0"))):
+            for path in commit.paths:
+                found[path] = max(commit.committed_at, found.get(path, commit.committed_at))
+    return found
+
+
+def lacking(git: Git, base: str, heads: Sequence[str], paths: Sequence[str]) -> frozenset[str]:
+    """Return those of PATHS that commits of BASE changed which none of HEADS has."""
+    done = git.run("log", "-z", "--format=", "--name-only", "--no-renames", base, "--not", *heads, "--", *paths,
+                   env=_LITERAL)  # fmt: skip
+    return frozenset(os.fsdecode(name) for name in done.out.split(b"\0") if name)
+
+
+def _read(tokens: Iterator[bytes]) -> Iterator[Commit]:
+    head = list(islice(tokens, _FIELDS))
+    while len(head) == _FIELDS:
+        paths: list[str] = []
+        after: list[bytes] = []
+        for token in tokens:
+            about = token.removeprefix(b"\n")
+            if about.startswith(b":"):
+                paths.append(os.fsdecode(next(tokens)))
+            elif about:  # the changes of a merge begin with an empty one
+                after = [token]
+                break
+        commit, written, committed, message = (field.decode(errors="replace") for field in head)
+        yield Commit(commit, _moment(written), _moment(committed), message, tuple(paths))
+        head = [*after, *islice(tokens, _FIELDS - 1)] if after else []
+
+
+def _moment(seconds: str) -> datetime:
+    return datetime.fromtimestamp(min(max(int(seconds), 0), _LATEST), UTC)
