@@ -46,9 +46,9 @@ FILES: Mapping[Target, Sequence[File]] = {
     "guide": guide.FILES,
 }
 _TRUSTS = {
-    "claude": "Claude Code asks each person once whether to trust the folder, and whether to start the server",
-    "codex": "Codex reads them in a folder that it trusts, and asks each person once whether to run the hooks (/hooks)",
-    "gemini": "Gemini reads them in a folder that it trusts (/permissions)",
+    "claude": "Claude Code asks its user whether to trust the folder, and whether to start the server",
+    "codex": "Codex reads them where its user trusts the repository, and runs hooks that its user reviewed (/hooks)",
+    "gemini": "Gemini reads them in a folder that its user trusts; each worktree is one (/permissions)",
 }
 
 
@@ -130,7 +130,7 @@ def install(
     Raises:
         Refused: a file is broken, has something else in the place of an entry, or lies outside of the repository.
     """
-    done = _done([_planned(coord, file, present=True) for file in _files(clients)], write)
+    done = _done([_planned(coord, file, present=True) for _, file in _files(coord, clients)], write)
     trusts = (_TRUSTS[one] for one in dict.fromkeys(clients) if one in _TRUSTS)
     return replace(done, notes=(*_told(coord, done.paths), *trusts)) if done.changes else done
 
@@ -147,7 +147,7 @@ def remove(
     Raises:
         Refused: a file is broken, or lies outside of the repository.
     """
-    return _done([_planned(coord, file, present=False) for file in _files(clients)], write)
+    return _done([_planned(coord, file, present=False) for _, file in _files(coord, clients)], write)
 
 
 @command("agents status", example="coord agents status")
@@ -155,14 +155,13 @@ def status(coord: Coord) -> Parts:
     """Tell what coord has in the files of each coding assistant."""
     parts: list[Part] = []
     notes: list[str] = []
-    for client, files in FILES.items():
-        for file in files:
-            try:
-                state = _state(coord, file)
-            except Refused as fault:
-                state = "broken"
-                notes.append(fault.message)
-            parts.append(Part(client, file.path, state))
+    for client, file in _files(coord, [*FILES]):
+        try:
+            state = _state(coord, file)
+        except Refused as fault:
+            state = "broken"
+            notes.append(fault.message)
+        parts.append(Part(client, file.path, state))
     there = [part.path for part in parts if part.state in ("installed", "other version")]
     return Parts(tuple(parts), (*notes, *(_told(coord, there) if there else ())))
 
@@ -172,9 +171,14 @@ def _state(coord: Coord, file: File) -> State:
     return "installed" if found.new == found.old else "missing" if bare.new == bare.old else "other version"
 
 
-def _files(clients: Sequence[Target]) -> Iterator[File]:
-    for client in dict.fromkeys(clients):
-        yield from FILES[client]
+def _files(coord: Coord, clients: Sequence[Target]) -> Iterator[tuple[Target, File]]:
+    """Yield each file once: a CLAUDE.md that is a link to AGENTS.md needs nothing of its own."""
+    seen: set[str] = set()
+    for client, file in [(one, file) for one in dict.fromkeys(clients) for file in FILES[one]]:
+        path = os.path.realpath(coord.place.top / file.path)
+        if path not in seen:
+            seen.add(path)
+            yield client, file
 
 
 def _planned(coord: Coord, file: File, *, present: bool) -> _Planned:

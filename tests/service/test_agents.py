@@ -155,6 +155,17 @@ def test_a_claude_md_that_leads_to_agents_md_stays(repo: Path, coord_for: Open) 
     assert (repo / "CLAUDE.md").read_text() == "# Rules\n\nSee @AGENTS.md first.\n"
 
 
+def test_nor_does_one_that_is_a_link_to_it(repo: Path, coord_for: Open) -> None:
+    (repo / "AGENTS.md").write_text("# Rules\n")
+    (repo / "CLAUDE.md").symlink_to("AGENTS.md")
+    agents.install(coord_for("owner"), ("guide",), write=True)
+    section, *_ = guide.FILES
+    assert (repo / "CLAUDE.md").read_text() == section.installed("# Rules\n")
+    assert {part.state for part in agents.status(coord_for("owner")).parts if part.client == "guide"} == {"installed"}
+    agents.remove(coord_for("owner"), ("guide",), write=True)
+    assert ((repo / "CLAUDE.md").is_symlink(), (repo / "CLAUDE.md").read_text()) == (True, "# Rules\n")
+
+
 def test_no_agent_installs_itself() -> None:
     assert {"agents_install", "agents_remove"} & tools.every().keys() == set()
     assert "agents_status" in tools.every()

@@ -133,6 +133,14 @@ def test_an_older_shape_is_brought_up_to_date_in_its_place() -> None:
     assert says(file.removed(old)) == says(file.removed(new))
 
 
+def test_a_comment_stays_beside_what_it_is_about() -> None:
+    assert '\n  "model": "x", // this one\n  "mcpServers": {' in SETTINGS.installed(
+        COMMENTED["a comment beside the last"]
+    )
+    text = '{\n  "a": 1, // one\n  "mcpServers": {"coord": {"command": "coord", "args": ["mcp"]}} }\n'
+    assert says(SETTINGS.removed(text)) == {"a": 1}
+
+
 def test_of_a_group_shared_with_others_only_coords_hook_is_taken() -> None:
     text = '{\n  "hooks": {\n    "Stop": [\n      {"hooks": [{"command": "coord hook claude"}, {"command": "y"}]}\n    ]\n  }\n}\n'
     file = JsonFile(path="x", hooks={"Stop": (hook("claude"),)})
