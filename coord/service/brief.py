@@ -41,13 +41,24 @@ class Brief:
     saved_at: datetime | None = None
 
 
-def of(coord: Coord, agent: str, saved: Checkpoint | None, *, budget: int, unreadable: Sequence[str] = ()) -> Brief:
-    """Write the page for AGENT, from its newest checkpoint if it has one, in at most BUDGET tokens."""
+def of(
+    coord: Coord,
+    agent: str,
+    saved: Checkpoint | None,
+    *,
+    own: Checkpoint | None = None,
+    budget: int,
+    unreadable: Sequence[str] = (),
+) -> Brief:
+    """Write the page for AGENT in at most BUDGET tokens, from its newest checkpoint if it has one.
+
+    OWN is the one it saved last in its own words, where the newest was saved for it.
+    """
     now = coord.now()
     adopt.adopt_waiting(coord, (agent, *keys.SHARED_MAILBOXES))
     unread = [key for key in letters.keys_of(coord, agent) if not keys.is_read(key)]
     whole = (
-        _checkpoint(agent, saved, now, unreadable),
+        _checkpoint(agent, saved, own, now, unreadable),
         _changed(coord, saved, standing.of(coord, agent)),
         _leases(coord, agent, saved),
         _mail(coord, agent, unread),
@@ -72,7 +83,9 @@ def lease_line(lock: Lock) -> str:
     return f"{lock.token} {lock.scope}"
 
 
-def _checkpoint(agent: str, saved: Checkpoint | None, now: datetime, unreadable: Sequence[str]) -> Section:
+def _checkpoint(
+    agent: str, saved: Checkpoint | None, own: Checkpoint | None, now: datetime, unreadable: Sequence[str]
+) -> Section:
     damaged = [f"A newer one cannot be read: {clean_line(key, 120)}" for key in unreadable]
     if saved is None:
         words = f"{agent} has saved none: this is its first session, or the last one ended without saving."
@@ -86,6 +99,8 @@ def _checkpoint(agent: str, saved: Checkpoint | None, now: datetime, unreadable:
         lines.append(quoting.one_line(saved.title, 120))
     if saved.next:
         lines += ["Next steps:", *(line for step in saved.next for line in quoting.lines(f"- {step}"))]
+    if own and own.body.strip():
+        lines += [f"In its own words, {times.ago(own.saved_at, saved.saved_at)} before:", *_quote(own.body)]
     if saved.body.strip():
         lines += ["Summary:", *_quote(saved.body)]
     title = f"{agent}: checkpoint {saved.id[-8:]} of {times.ago(saved.saved_at, now)} ago"

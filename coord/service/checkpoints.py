@@ -12,6 +12,7 @@ from coord.service.brief import Brief
 from coord.service.command import Prose, command, shown
 from coord.service.coord import Coord
 
+BY_ITSELF = "by itself, at "  # so begins the title of a checkpoint that nobody asked for
 _FOLDER = "checkpoints"
 _STEPS_LIMIT = 16_000
 
@@ -178,13 +179,21 @@ def restore(
     if budget < tokens.LEAST:
         raise Usage(f"{budget} tokens are too few to say anything", hint=f"give --budget {tokens.LEAST} or more")
     unreadable: list[str] = []
-    return brief.of(coord, name, newest_of(coord, name, unreadable), budget=budget, unreadable=unreadable)
+    newest = newest_of(coord, name, unreadable)
+    own = own_of(coord, name) if newest and newest.title.startswith(BY_ITSELF) else None
+    return brief.of(coord, name, newest, own=own, budget=budget, unreadable=unreadable)
 
 
 def newest_of(coord: Coord, agent: str, unreadable: list[str]) -> Checkpoint | None:
     """Return AGENT's newest readable checkpoint; keys of damaged newer ones are added to UNREADABLE."""
     found = readable.at(coord, reversed(_keys(coord, agent)), codec.decode_checkpoint, unreadable)
     return next((one for _, one in found), None)
+
+
+def own_of(coord: Coord, agent: str) -> Checkpoint | None:
+    """Return the newest checkpoint that AGENT saved in its own words."""
+    found = readable.at(coord, reversed(_keys(coord, agent)), codec.decode_checkpoint, [])
+    return next((one for _, one in found if not one.title.startswith(BY_ITSELF)), None)
 
 
 def _keys(coord: Coord, agent: str) -> list[str]:

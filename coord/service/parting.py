@@ -1,7 +1,8 @@
 """A checkpoint by itself, when a session ends or its memory is about to be compacted.
 
 It holds what coord knows, and what the agent said last. What the agent saved in its own words
-stays in force: its next steps are carried on, and its checkpoint is named.
+stays in force: its next steps are carried on, and its checkpoint is named; the next session
+is shown both.
 """
 
 from coord.model import times
@@ -11,8 +12,6 @@ from coord.service import checkpoints
 from coord.service.command import Prose
 from coord.service.coord import Coord
 from coord.service.sessions import Kept
-
-_TITLE = "by itself, at "
 
 
 def save(coord: Coord, agent: str, kept: Kept, when: str) -> None:
@@ -36,7 +35,7 @@ def _saved(coord: Coord, kept: Kept, when: str, lines: list[str], before: Checkp
     checkpoints.save(
         coord,
         Prose("\n".join(lines)),
-        title=f"{_TITLE}{when}",
+        title=f"{checkpoints.BY_ITSELF}{when}",
         next=before.next if before else (),
         task=before.task if before else "",
         session=kept.session.id[:80],
@@ -46,7 +45,7 @@ def _saved(coord: Coord, kept: Kept, when: str, lines: list[str], before: Checkp
 def _earlier(coord: Coord, before: Checkpoint | None) -> list[str]:
     if before is None:
         return []
-    if before.title.startswith(_TITLE):  # it names the agent's own one, if there was any
+    if before.title.startswith(checkpoints.BY_ITSELF):  # it names the agent's own one, if there was any
         return [line for line in before.body.split("\n") if line.startswith("The agent's own one")][:1]
     age = times.ago(before.saved_at, coord.now())
     return [f"The agent's own one, {age} before: coord checkpoint show {before.id[-8:]}"]

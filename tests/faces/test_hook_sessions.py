@@ -75,6 +75,9 @@ def test_a_session_leaves_a_checkpoint_if_it_did_anything(repo: Path, coord_for:
     assert "All tests pass now." in newest.body
     assert mine.id[-8:] in newest.body
     assert (newest.next, newest.session) == (("finish it",), "one")
+    later = hook(client, recorded(STARTS[client], repo, session_id="two"), repo, "frontend").context
+    for words in ("> In my own words.", "> All tests pass now.", "> - finish it"):
+        assert later.count(words) == 1, words
 
 
 def test_a_compaction_leaves_a_checkpoint_but_not_before_every_request(repo: Path, coord_for: As) -> None:
