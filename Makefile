@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SUITES := tests/conformance/node_modules/.ready
+CLIENTS := .clients
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup watch test lint types layers unit bench torment docs clean
+.PHONY: help setup watch test lint types layers unit test-clients bench torment docs clean
 
 help: ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## make the environment that everything else uses
 
@@ -46,6 +47,16 @@ $(SUITES): tests/conformance/package-lock.json | $(READY)
 unit: $(READY) $(SUITES)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
+test-clients: $(READY) $(CLIENTS)/.ready ## the real assistants inside, offline; large downloads; ONLY=name picks tests
+	COORD_CLIENTS="$(CURDIR)/$(CLIENTS)" tests/clients/offline $(BIN)/pytest tests/clients --basetemp "$${TMPDIR:-/tmp}/coord-clients" --timeout 600 --durations 0 --durations-min 1 -rA --show-capture no $(if $(ONLY),-k "$(ONLY)")
+
+$(CLIENTS)/.ready: tests/clients/package.json tests/clients/package-lock.json
+	@mkdir -p $(CLIENTS)
+	@cp $^ $(CLIENTS)
+	@echo "installing three assistants into $(CLIENTS) (once, about 900 MB) ..."
+	@cd $(CLIENTS) && ../$(BIN)/npm install --no-save --no-audit --no-fund --loglevel error
+	@touch $@
+
 docs: $(READY) ## make docs/commands.md, docs/pictures/ and plugin/ again
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_pictures.py
@@ -58,4 +69,4 @@ bench: $(READY) ## measure against floors of the same run; ONLY="a b" picks some
 	@$(BIN)/python -m bench $(if $(GROWTH),growth,$(ONLY))
 
 clean: ## remove what make made here
-	rm -rf $(VENV) tests/conformance/node_modules .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) tests/conformance/node_modules .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
