@@ -102,11 +102,14 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
         run.watch(coord, seconds=options.seconds, say=say, answers=answers)
 
 
-def hook(client: str) -> int:
-    """Answer a hook in this process."""
+def hook(client: str, beside: bool) -> int:
+    """Answer a hook in this process, or wait beside a session."""
     from coord.faces.hooks import serving
+    from coord.thin import wait
 
-    return serving.here(client)
+    if beside:
+        return wait.main([client])
+    return serving.here(client, parent=os.getppid())
 
 
 def mcp(given: cli.Given, channel: int | None) -> None:

@@ -75,8 +75,8 @@ def daemon(repo: Path) -> Iterator[subprocess.Popen[bytes]]:
     words = [sys.executable, "-P", "-m", "coord", "--repo", str(repo), "watch"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            eventually(lambda: watching.find(Coord.open(repo)).state == "running", what="the daemon's start")
-            eventually((repo / ".git/coord/door").exists, what="the daemon's door")
+            eventually(lambda: watching.find(Coord.open(repo)).state == "running", within=60, what="the daemon's start")
+            eventually((repo / ".git/coord/door").exists, within=60, what="the daemon's door")
             yield process
         finally:
             process.kill()

@@ -71,10 +71,15 @@ def domain(domain: tuple[str, ...]) -> None:
             scope.normalise(entry, scope.Form())
 
 
-def lease_mode(text: str) -> None:
-    """Check that TEXT says what a hook does before an edit of what nobody holds."""
-    if text not in ("auto", "warn", "off"):
-        raise Usage(f"{text[:60]!a} is none of auto, warn, off", hint="Write auto, warn or off.")
+def one_of(*words: str) -> Callable[[str], None]:
+    """Return a check that a text is one of WORDS."""
+
+    def check(text: str) -> None:
+        if text not in words:
+            hint = f"Write {', '.join(words[:-1])} or {words[-1]}."
+            raise Usage(f"{text[:60]!a} is none of {', '.join(words)}", hint=hint)
+
+    return check
 
 
 def secret_rules(names: tuple[str, ...]) -> None:

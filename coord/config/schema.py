@@ -137,10 +137,21 @@ class Hooks:
     """What coord does when a coding assistant calls its hooks."""
 
     lease: Annotated[
-        str, Key("before an edit of what nobody holds: auto takes a lease, warn says so, off", checks.lease_mode)
+        str,
+        Key(
+            "before an edit of what nobody holds: auto takes a lease, warn says so, off",
+            checks.one_of("auto", "warn", "off"),
+        ),
     ] = "auto"
     brief: Annotated[int, Key("at most this many tokens at a session's start", checks.between(120, 8_000))] = 2_000
     mail: Annotated[int, Key("and this many of mail at a prompt or after a tool", checks.between(120, 8_000))] = 1_500
+    wake: Annotated[
+        str,
+        Key(
+            "which unread mail wakes an idle session: all, pressing (urgent, or to be acknowledged), off",
+            checks.one_of("all", "pressing", "off"),
+        ),
+    ] = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ class WatchOptions:
 
 
 RunWatch = Callable[[cli.Given, WatchOptions], None]
-RunHook = Callable[[str], int]
+RunHook = Callable[[str, bool], int]
 
 
 def commands(run_watch: RunWatch, below_watch: Mapping[str, Callable[[], cli.AnyCommand]]) -> dict[str, click.Command]:
@@ -98,21 +98,24 @@ def _watch(run_watch: RunWatch, below: Mapping[str, Callable[[], cli.AnyCommand]
 def hook(run_hook: RunHook) -> click.Command:
     """Return the command that coding assistants call."""
 
-    def run(client: str, here: bool) -> None:
+    def run(client: str, beside: str | None, here: bool) -> None:
         del here
-        click.get_current_context().exit(run_hook(client))
+        click.get_current_context().exit(run_hook(client, beside is not None))
 
     return cli.Leaf(
         "hook",
         callback=run,
         params=[
             click.Argument(["client"], metavar="claude|codex|gemini"),
+            click.Argument(["beside"], metavar="[wait]", required=False, type=click.Choice(["wait"])),
             click.Option(["--here"], is_flag=True, help="Do it in this process, also where a daemon runs."),
         ],
         help=(
             "Answer a hook of a coding assistant.\n\nThe assistant runs it: it writes what happens to standard input "
             "and obeys what it reads. An edit of what another agent has leased is refused. Mail, and where the last "
-            "session stopped, are added to what the model sees. Where coord is not set up, nothing happens."
+            "session stopped, are added to what the model sees. Where coord is not set up, nothing happens.\n\n"
+            "With `wait` it sleeps beside an idle session and ends with status 2 when mail comes: for one that lets "
+            "a hook run on, and goes on itself when that ends so (Claude Code's `asyncRewake`)."
         ),
         short_help="Answer a hook of a coding assistant.",
         example="coord hook claude",

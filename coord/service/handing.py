@@ -35,8 +35,12 @@ def new(coord: Coord, agent: str, handed: Collection[str]) -> list[Message]:
 
 def pressing(coord: Coord, agent: str) -> list[Message]:
     """Return the unread mail of AGENT for which it must not stop: urgent, or an acknowledgement is required."""
-    found = _read(coord, agent, unread(coord, agent))
-    return [message for message in found if message.priority == "urgent" or message.ack == "required"]
+    return [message for message in _read(coord, agent, unread(coord, agent)) if presses(message)]
+
+
+def presses(message: Message) -> bool:
+    """Tell whether a message is urgent, or asks for a required acknowledgement."""
+    return message.priority == "urgent" or message.ack == "required"
 
 
 def unread(coord: Coord, agent: str) -> list[str]:

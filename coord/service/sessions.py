@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import psutil
 
@@ -23,6 +23,7 @@ from coord.service.coord import Coord
 from coord.stores import durable, folders, oslock
 
 FOLDER = "sessions"
+WAITER = ".waiter"
 State = Literal["active", "idle", "limited", "ended"]
 _KEPT = timedelta(days=7)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
@@ -32,8 +33,26 @@ _SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "env", "timeout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """A wake-up: which way, for which messages, and since when there was something to wake for.
+
+    `seen_at` is when a hook told that the session goes on because of it; None while nothing has.
+    """
+
+    way: str
+    ids: tuple[str, ...]
+    since: datetime
+    at: datetime
+    tries: int = 1
+    seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One session as it was last heard of; `why` says what limits it, `process` is the client's own."""
+    """One session as it was last heard of; `why` says what limits it, `process` is the client's own.
+
+    `wake` is its latest wake-up, whether or not that was seen to work.
+    """
 
     client: str
     id: str
@@ -46,6 +65,7 @@ class Session:
     state: State = "active"
     why: str = ""
     process: Process | None = None
+    wake: Wake | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,6 +150,16 @@ def opened(coord: Coord, client: str, id: str, *, timeout: float) -> Iterator[Ke
         _write(path, kept)
 
 
+def waiter_file(coord: Coord, session: Session) -> Path:
+    """Return the file that names the process which waits to wake a session."""
+    return _path(coord, session.client, session.id).with_suffix(WAITER)
+
+
+def is_there(session: Session) -> bool:
+    """Tell whether a session's client is known, and not proven dead."""
+    return session.process is not None and oslock.is_alive(session.process) is not False
+
+
 def client_process(parent: int) -> Process | None:
     """Return the client's own process: the first above the hook that is no shell."""
     for pid in ancestors(parent):
@@ -163,7 +193,8 @@ def sweep(coord: Coord) -> None:
         with suppress(OSError):
             if coord.now().timestamp() - path.stat().st_mtime > _KEPT.total_seconds():
                 path.unlink()
-                path.with_suffix(".lock").unlink()
+                for beside in (".lock", WAITER):
+                    path.with_suffix(beside).unlink(missing_ok=True)
 
 
 def _all(coord: Coord) -> Iterator[Session]:
@@ -202,8 +233,9 @@ def _read(path: Path) -> Kept | None:
             plain = json.loads(file.read(_LARGEST))
         told, memory = plain["session"], Memory(**plain["memory"])
         process = Process(**told.pop("process")) if told.get("process") else None
+        wake = _wake(told.pop("wake")) if told.get("wake") else None
         since, seen_at = (datetime.fromisoformat(told.pop(name)) for name in ("since", "seen_at"))
-        session = Session(**{**told, "process": process}, since=since, seen_at=seen_at)
+        session = Session(**{**told, "process": process, "wake": wake}, since=since, seen_at=seen_at)
         hash((session, since - seen_at))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -211,6 +243,13 @@ def _read(path: Path) -> Kept | None:
         isinstance(getattr(memory, name), type(default)) for name, default in asdict(Memory()).items()
     )
     return Kept(session, memory) if sound else None
+
+
+def _wake(told: dict[str, Any]) -> Wake:
+    moments = {name: datetime.fromisoformat(told.pop(name)) for name in ("since", "at", "seen_at") if told.get(name)}
+    wake = Wake(**{**told, "ids": tuple(told["ids"]), **moments})
+    hash((wake, wake.at - wake.since, wake.tries + 1))
+    return wake
 
 
 def _write(path: Path, kept: Kept) -> None:

@@ -61,8 +61,8 @@ class Bells:
         Raises:
             Unavailable: the FIFO cannot be made.
         """
-        with faults(f"listen at {self._of(name)}"):
-            path, ends = _open(Path(self._of(name)))
+        with faults(f"listen at {self.folder(name)}"):
+            path, ends = _open(Path(self.folder(name)))
         try:
             yield Bell(ends[0], path)
         finally:
@@ -73,14 +73,15 @@ class Bells:
 
     def ring(self, name: str) -> int:
         """Wake all who listen to NAME and return how many; never raises, since a ring is only a hint."""
-        folder = self._of(name)
+        folder = self.folder(name)
         try:
             found = [entry for entry in os.listdir(folder) if entry.endswith(_SUFFIX)]
         except OSError:
             return 0
         return sum(_ring(f"{folder}/{entry}") for entry in found)
 
-    def _of(self, name: str) -> str:
+    def folder(self, name: str) -> str:
+        """Return the folder in which listeners to NAME have their FIFOs."""
         return f"{self._folder}/{quote(name, safe='', errors='surrogateescape')}.bell"
 
 

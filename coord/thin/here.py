@@ -28,7 +28,8 @@ def main() -> None:
     from coord.faces.hooks import serving  # once what it does without is deferred
 
     gc.freeze()
-    sys.exit(serving.here(sys.argv[1] if len(sys.argv) > 1 else ""))
+    client, parent, waits, *_ = (*sys.argv[1:4], "", "", "")
+    sys.exit(serving.here(client, parent=int(parent or os.getppid()), waits=waits))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ interpreter; where no daemon answers it becomes `coord hook --here`, which does 
 
 import os
 import sys
+from _collections_abc import Callable  # at hand already; `collections` is not
 
 if not __package__:
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -18,86 +19,108 @@ _BEGINS_WITHIN, _ENDS_WITHIN, _NOTED_WITHIN = 0.5, 8.0, 0.5
 
 def main(words: list[str]) -> int:
     """Answer one hook; returns its exit status."""
-    client = words[0] if words else ""
-    payload = _stdin()
-    here = os.getcwd()
-    common = reach.common(here) or reach.common(os.environ.get("CLAUDE_PROJECT_DIR") or here)
-    if not common:
+    if words[1:] == ["wait"]:
+        from coord.thin import wait
+
+        return wait.main(words)
+    call = Call(words[0] if words else "")
+    if not call.common:
         return 0
-    door = reach.connect(common)
-    if door is not None:
+    status = call.asked(_given)
+    return _as_a_whole(call) if status is None else status
+
+
+class Call:
+    """One call of a hook: what the client says, and where; `waits` is what a waiter asks."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.payload = everything(0)
+        self.here = os.getcwd()
+        self.parent = os.getppid()
+        self.waits = ""
+        self.common = reach.common(self.here) or reach.common(os.environ.get("CLAUDE_PROJECT_DIR") or self.here)
+
+    def program(self) -> list[str]:
+        """Return the program that answers without a daemon, given the payload."""
+        words = [self.client, str(self.parent), self.waits] if self.waits else [self.client]
+        return [sys.executable, "-P", "-m", "coord.thin.here", *words]
+
+    def asked(self, give: "Callable[[bytes, bytes, bytes, bytes], int]") -> int | None:
+        """Give the daemon's answer, tell it so, and return the status; None where it gives none."""
+        door = reach.connect(self.common)
+        if door is None:
+            return None
         try:
-            status = _asked(door, here, client, payload)
+            return self._answered(door, give)
         finally:
             door.close()
-        if status is not None:
-            return status
-    return _as_a_whole(client, payload)
 
-
-def _asked(door: "reach.Door", here: str, client: str, payload: bytes) -> int | None:
-    """Pass on the daemon's answer, and tell it so; None where it gives none."""
-    facts = "\0".join((here, str(os.getppid()), client, os.environ.get("COORD_AGENT", "")))
-    try:
-        door.settimeout(_BEGINS_WITHIN)
-        reach.send(door, b"hook", os.fsencode(facts), payload)
-        if reach.receive(door) is None:
-            return None
-        door.settimeout(_ENDS_WITHIN)
-        answer = reach.receive(door)
-    except OSError:
-        return None  # it ended meanwhile, or is stopped
-    if answer is None:
-        return None
-    status = _given(*answer)
-    if status == int(answer[0]):
+    def _answered(self, door: "reach.Door", give: "Callable[[bytes, bytes, bytes, bytes], int]") -> int | None:
+        named = os.environ.get("COORD_AGENT", "")
+        facts = "\0".join((self.here, str(self.parent), self.client, named, self.waits))
         try:
-            door.sendall(b"k")
-            door.settimeout(_NOTED_WITHIN)
-            door.recv(1)  # it closes the door when all is noted, and whoever looks next finds it
+            door.settimeout(_BEGINS_WITHIN)
+            reach.send(door, b"hook", os.fsencode(facts), self.payload)
+            if reach.receive(door) is None:
+                return None
+            door.settimeout(_ENDS_WITHIN)
+            answer = reach.receive(door)
         except OSError:
-            return status  # it ended meanwhile, and hands the same mail over once more
-    return status
+            return None  # it ended meanwhile, or is stopped
+        if answer is None:
+            return None
+        status = give(*answer)
+        if status == int(answer[0]):
+            try:
+                door.sendall(b"k")
+                door.settimeout(_NOTED_WITHIN)
+                door.recv(1)  # it closes the door when all is noted, and whoever looks next finds it
+            except OSError:
+                return status  # it ended meanwhile, and hands the same mail over once more
+        return status
 
 
 def _given(status: bytes, out: bytes, err: bytes, refusal: bytes) -> int:
     """Say the answer; a refusal that cannot be said on the output is one by the exit status."""
     try:
-        _write(1, out)
+        write(1, out)
     except OSError:
         if not refusal:
             return 1
         status, err = b"2", refusal
     try:
-        _write(2, err)
+        write(2, err)
     except OSError:
         return int(status)
     return int(status)
 
 
-def _as_a_whole(client: str, payload: bytes) -> int:
+def _as_a_whole(call: Call) -> int:
     """Become the program that does it all; a child feeds it the payload, since the disk may be full."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.close(reading)
         try:
-            _write(writing, payload)
+            write(writing, call.payload)
         finally:
             os._exit(0)
     os.close(writing)
     os.dup2(reading, 0)
     os.close(reading)
-    return os.execv(sys.executable, [sys.executable, "-P", "-m", "coord.thin.here", client])
+    return os.execv(sys.executable, call.program())
 
 
-def _stdin() -> bytes:
+def everything(descriptor: int) -> bytes:
+    """Read to the end."""
     chunks = []
-    while chunk := os.read(0, 1 << 16):
+    while chunk := os.read(descriptor, 1 << 16):
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def write(descriptor: int, data: bytes) -> None:
+    """Write all of DATA."""
     while data:
         data = data[os.write(descriptor, data) :]
 

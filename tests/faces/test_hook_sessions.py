@@ -137,7 +137,7 @@ def test_sessions_are_known_with_their_state(repo: Path, coord_for: As, served: 
 
     hook("claude", recorded(STARTS["claude"], repo, session_id="../../x y", version="2.1.330"), repo, "frontend")
     first = known()
-    assert (first.client, first.version, first.agent, first.state) == ("claude", "2.1.330", "frontend", "active")
+    assert (first.client, first.version, first.agent, first.state) == ("claude", "2.1.330", "frontend", "idle")
     assert (first.worktree, first.id) == (str(repo), "../../x y")
     assert first.process is not None
     assert first.process.pid == os.getpid()

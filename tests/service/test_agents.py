@@ -62,9 +62,13 @@ def test_the_files_say_what_their_clients_read(repo: Path, coord_for: Open) -> N
         found = json.loads((repo / path).read_text())["hooks"]
         assert found == {event: list(groups) for event, groups in hooks.items()}
         commands = {hook["command"] for groups in found.values() for group in groups for hook in group["hooks"]}
-        assert commands == {f"coord hook {client}"}
+        assert commands - {"coord hook claude wait"} == {f"coord hook {client}"}
     (before,) = json.loads((repo / ".claude/settings.json").read_text())["hooks"]["PreToolUse"]
     assert before["hooks"][0]["onFailure"] == "block"
+    for event in ("SessionStart", "Stop"):
+        _, waiter = json.loads((repo / ".claude/settings.json").read_text())["hooks"][event]
+        assert waiter["hooks"][0]["command"] == "coord hook claude wait"
+        assert waiter["hooks"][0]["asyncRewake"] is True
 
 
 def test_a_broken_file_is_refused_with_its_line_and_nothing_is_written(repo: Path, coord_for: Open) -> None:

@@ -13,9 +13,10 @@ from coord.faces.hooks.dialect import Answer
 from coord.faces.hooks.payload import Event, Hooked
 from coord.model.errors import CoordError
 from coord.model.untrusted import clean_line
-from coord.service import checkpoints, editnotes, handing, parting, sessions, trespass
+from coord.service import checkpoints, editnotes, handing, parting, sessions, trespass, waiters, waking
 from coord.service.callers import Called
-from coord.service.sessions import Kept, State
+from coord.service.handing import Handing
+from coord.service.sessions import Kept, Session, State, Wake
 
 _PATIENCE = 1.0
 _OFTEN = 1800.0  # seconds; one client tells of a compaction before every request to its model
@@ -24,10 +25,14 @@ _LIMITS = ("rate_limit", "overloaded")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who runs the hook, as its surroundings say: the agent named there, and the process that started it."""
+    """Who runs the hook, as its surroundings say: the agent named there, and the process that started it.
+
+    One that waits beside a session says in `waits` that it is "new" or asks "again", and its pid.
+    """
 
     named: str = ""
     parent: int = 0
+    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Call:
     agent: str
     answer: Answer
     kept: Kept
+    woken: Wake | None = None
 
 
 def of(hooked: Hooked, coord: Called, caller: Caller) -> tuple[Answer, ExitStack]:
@@ -57,14 +63,21 @@ def of(hooked: Hooked, coord: Called, caller: Caller) -> tuple[Answer, ExitStack
             if hooked.session:
                 opened = sessions.opened(coord, hooked.client, hooked.session, timeout=_PATIENCE)
                 kept = unfinished.enter_context(opened)
-                _note(hooked, coord, agent, caller, kept)
-                _EVENTS[hooked.event](Call(hooked, coord, agent, answer, kept))
+                call = Call(hooked, coord, agent, answer, kept, woken=_woken(hooked, coord, kept.session))
+                _note(call, caller)
+                _EVENTS[hooked.event](call)
         return answer, unfinished.pop_all()
 
 
-def _note(hooked: Hooked, coord: Called, agent: str, caller: Caller, kept: Kept) -> None:
+def _woken(hooked: Hooked, coord: Called, session: Session) -> Wake | None:
+    asked = hooked.prompt if hooked.event == "asked" else None
+    goes_on = hooked.event in ("before tool", "after tool", "stopping")
+    return waking.seen(session, coord.now(), asked=asked, goes_on=goes_on)
+
+
+def _note(call: Call, caller: Caller) -> None:
     """Note a sign of life."""
-    states: Mapping[Event, State] = {"stopping": "idle", "failed": "idle", "ended": "ended"}
+    hooked, coord, agent, kept = call.hooked, call.coord, call.agent, call.kept
     old = kept.session
     process = old.process
     if hooked.event == "started" or process is None:
@@ -75,15 +88,28 @@ def _note(hooked: Hooked, coord: Called, agent: str, caller: Caller, kept: Kept)
         version=hooked.version or old.version,
         worktree=str(coord.place.top),
         seen_at=coord.now(),
-        state="limited" if hooked.trouble in _LIMITS else states.get(hooked.event, "active"),
+        state=_state(hooked, old),
         why=hooked.trouble,
         doing=_doing(hooked) or old.doing,
         process=process,
+        wake=call.woken or old.wake,
     )
     kept.memory.said = hooked.said or kept.memory.said
     kept.memory.worked = kept.memory.worked or hooked.event in ("asked", "after tool", "stopping")
     if agent and hooked.event != "ended":
         coord.presence.note(agent, kept.session.doing or "session")
+    if call.woken:
+        with tried(call.answer, "record that it was woken"):
+            waking.record(coord, agent, kept.session, call.woken)
+
+
+def _state(hooked: Hooked, old: Session) -> State:
+    if hooked.trouble in _LIMITS:
+        return "limited"
+    if hooked.event == "started":  # it waits for its first prompt; a compaction happens in the middle of anything
+        return old.state if hooked.source == "compact" else "idle"
+    states: Mapping[Event, State] = {"stopping": "idle", "failed": "idle", "ended": "ended"}
+    return states.get(hooked.event, "active")
 
 
 def _doing(hooked: Hooked) -> str:
@@ -141,6 +167,8 @@ def _stopping(call: Call) -> None:
     if call.agent:
         with tried(call.answer, "look for pressing mail"):
             found = holding.held_up(call.coord, call.agent, call.kept.memory, again=call.hooked.stopping_again)
+            if call.woken and not found.text:  # it was told that there is mail, and called no hook to show it
+                found = _new(call)
             if found.text:
                 call.answer.goes_on = found.text
                 call.kept.session = replace(call.kept.session, state="active")
@@ -155,6 +183,7 @@ def _compacting(call: Call) -> None:
 
 
 def _ended(call: Call) -> None:
+    waiters.dismiss(call.coord, call.kept.session)
     _checkpoint(call, "the end of a session")
 
 
@@ -175,11 +204,17 @@ def _hand_over(call: Call) -> None:
         _introduce(call)
         return
     with tried(call.answer, "hand mail over"):
-        if found := handing.new(call.coord, call.agent, call.kept.memory.handed):
-            title = f"coord: {len(found)} unread message{'s' if len(found) > 1 else ''} for {call.agent}."
-            page = handing.page(call.coord, title, found, call.coord.config.hooks.mail)
+        if (page := _new(call)).text:
             call.answer.context.append(page.text)
             _deliver(call, page.ids)
+
+
+def _new(call: Call) -> Handing:
+    found = handing.new(call.coord, call.agent, call.kept.memory.handed)
+    if not found:
+        return Handing()
+    title = f"coord: {len(found)} unread message{'s' if len(found) > 1 else ''} for {call.agent}."
+    return handing.page(call.coord, title, found, call.coord.config.hooks.mail)
 
 
 def _deliver(call: Call, ids: tuple[str, ...]) -> None:

@@ -6,10 +6,12 @@ of them cut what is longer than 10,000 characters.
 """
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from coord.faces.hooks.payload import Hooked
+from coord.thin import wait
 
 MOST = 10_000
 _ROOM = 200
@@ -18,12 +20,17 @@ _CUT = "\n… the rest is left out: coord checkpoint restore, coord mail list\n"
 
 @dataclass(slots=True)
 class Answer:
-    """What to tell the client: at most one `refusal`; `delivered` is done once the client has the answer."""
+    """What to tell the client: at most one `refusal`; `delivered` is done once the client has the answer.
+
+    To one that waits beside a session: `waits` is what to wait at, `wakes` what the client is to be woken with.
+    """
 
     refusal: str = ""
     goes_on: str = ""
     context: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    waits: tuple[str, ...] = ()
+    wakes: str = ""
     delivered: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -39,6 +46,10 @@ class Reply:
 
 def written(hooked: Hooked, answer: Answer) -> Reply:
     """Return ANSWER in the dialect of the client that was HOOKED."""
+    if answer.waits:
+        return Reply(wait.KEEP, os.fsencode("\0".join(answer.waits)))
+    if answer.wakes:
+        return Reply(2, b"", _bytes(f"{answer.wakes}\n"))
     told = _told(hooked, answer, "\n".join(answer.context))
     if len(_json(told)) > MOST:
         told = _shortened(hooked, answer)

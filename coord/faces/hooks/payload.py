@@ -43,7 +43,10 @@ _WORDS = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooked:
-    """One call of a hook; `name` is the client's own word for the event, `said` what its model said last."""
+    """One call of a hook; `name` is the client's own word for the event, `said` what its model said last.
+
+    `prompt` is the beginning of what its model is asked.
+    """
 
     client: Client
     event: Event
@@ -58,6 +61,7 @@ class Hooked:
     stopping_again: bool = False
     trouble: str = ""
     said: str = ""
+    prompt: str = ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -98,6 +102,7 @@ def read(client: str, data: bytes) -> Hooked | None:
         stopping_again=told.get("stop_hook_active") is True,
         trouble=_line(told, "error") if event == "failed" else "",
         said=(_text(told, "last_assistant_message") or _text(told, "prompt_response"))[:_WORDS],
+        prompt=_text(told, "prompt")[:_WORDS],
     )
 
 

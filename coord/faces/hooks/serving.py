@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from coord.faces.hooks import answer, dialect, payload
+from coord.faces.hooks import answer, dialect, payload, waiting
 from coord.faces.hooks.answer import Caller
 from coord.faces.hooks.dialect import Reply
 from coord.faces.hooks.payload import Hooked
@@ -59,7 +59,7 @@ def visitors() -> Callable[[socket.socket, Sequence[bytes]], None]:
 
     def serve(visitor: socket.socket, fields: Sequence[bytes]) -> None:
         facts, data = fields
-        cwd, parent, client, named = os.fsdecode(facts).split("\0")
+        cwd, parent, client, named, waits = os.fsdecode(facts).split("\0")
         reach.send(visitor, b"")
 
         def tell(reply: Reply) -> bool:
@@ -67,21 +67,21 @@ def visitors() -> Callable[[socket.socket, Sequence[bytes]], None]:
             visitor.settimeout(_SEEN_WITHIN)
             return visitor.recv(1) == b"k"
 
-        work = Work(_unlimited, Path(cwd), Caller(named, int(parent)), kept)
+        work = Work(_unlimited, Path(cwd), Caller(named, int(parent), waits), kept)
         _served(work, client, data, tell)
 
     return serve
 
 
-def here(client: str) -> int:
-    """Answer the hook that this process is; returns its exit status."""
+def here(client: str, *, parent: int, waits: str = "") -> int:
+    """Answer the hook that this process is, or that a waiter is whose child it is; returns its exit status."""
     given: list[int] = []
 
     def tell(reply: Reply) -> bool:
         given.append(_given(reply))
         return given[-1] == reply.status
 
-    caller = Caller(os.environ.get("COORD_AGENT", ""), os.getppid())
+    caller = Caller(os.environ.get("COORD_AGENT", ""), parent, waits)
     try:
         _served(Work(_limit, Path.cwd(), caller, Kept()), client, sys.stdin.buffer.read(), tell)
     except Exception as fault:  # after the answer: it stands
@@ -105,7 +105,8 @@ class Work:
         there = told if told.is_absolute() and told.is_dir() else self.cwd
         with self.limited(seconds):
             coord = self.kept.take(there)
-            prepared = answer.of(hooked, coord, self.caller) if coord is not None else None
+            of = waiting.of if self.caller.waits else answer.of
+            prepared = of(hooked, coord, self.caller) if coord is not None else None
         if coord is None or prepared is None:
             tell(Reply())
             return

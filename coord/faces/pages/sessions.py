@@ -8,7 +8,7 @@ from coord.faces.page import Block, Line, Style, Table
 from coord.faces.pages.words import now, unknown
 from coord.model import quoting, times
 from coord.service import sessions
-from coord.service.sessions import Session
+from coord.service.sessions import Session, Wake
 
 blocks = singledispatch(unknown)
 
@@ -32,8 +32,18 @@ def table(items: Sequence[Session], at: datetime) -> Table:
             times.ago(one.since, at),
             quoting.one_line(one.doing, 60) if one.doing else "",
             one.worktree,
+            _woken(one.wake, at),
         )
         for one in items
     )
-    head = ("session", "agent", "state", "heard", "for", "doing", "worktree")
+    head = ("session", "agent", "state", "heard", "for", "doing", "worktree", "woken")
     return Table(head, rows, tuple(styles[one.state] for one in items))
+
+
+def _woken(wake: Wake | None, at: datetime) -> str:
+    if wake is None:
+        return ""
+    if wake.seen_at is None:
+        return f"called by {wake.way} {times.ago(wake.at, at)} ago: no sign yet"
+    seconds = (wake.seen_at - wake.since).total_seconds()
+    return f"by {wake.way} after {seconds:.1f} s, {times.ago(wake.seen_at, at)} ago"

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 from coord.service.clients.entries import SERVER, JsonFile, hook
 
+# It runs on beside the session, for a week at most, and wakes it when it ends with 2.
+_WAITER = hook("claude", "wait", asyncRewake=True, timeout=604_800)
 HOOKS = {
-    "SessionStart": (hook("claude"),),
+    "SessionStart": (hook("claude"), _WAITER),
     "UserPromptSubmit": (hook("claude"),),
     # Without it, what fails or takes too long would let the edit through.
     "PreToolUse": (hook("claude", matcher="Edit|Write|NotebookEdit|Bash", onFailure="block"),),
     "PostToolUse": (hook("claude"),),
-    "Stop": (hook("claude"),),
+    "Stop": (hook("claude"), _WAITER),
     "StopFailure": (hook("claude"),),
     "PreCompact": (hook("claude"),),
     "SessionEnd": (hook("claude"),),
