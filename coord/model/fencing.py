@@ -58,8 +58,11 @@ def judge(works: Iterable[Work], grants: Sequence[Lock], form: Form) -> Judged:
     """
     passed: list[Passed] = []
     unknown: list[str] = []
-    for work in works:
-        over = [lock for lock in grants if covers(lock.scope, work.path, form)]
+    asked = tuple(works)
+    paths, scopes = {work.path for work in asked}, {lock.scope for lock in grants}
+    covered = {scope: {path for path in paths if covers(scope, path, form)} for scope in scopes}
+    for work in asked:
+        over = [lock for lock in grants if work.path in covered[lock.scope]]
         under = _under(work, over)
         agent = under.holder if under else work.agent
         others = [lock for lock in over if lock.holder != agent and not _goes_with(under, lock)]

@@ -17,7 +17,7 @@ from coord.git.commits import Commit
 from coord.git.history import Entry
 from coord.git.repo import Git
 from coord.model import codec, fencing, leasetrailers, scope, times
-from coord.model.errors import BadRecord, StaleToken
+from coord.model.errors import BadRecord, Corrupt, StaleToken, Unavailable
 from coord.model.fencing import Judged, Passed, Work
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
@@ -197,8 +197,13 @@ def _is_told(coord: Coord, work: Work, found: Iterable[Lock]) -> bool:
 def _written(coord: Coord, entries: Sequence[Entry], paths: Sequence[str]) -> Iterator[Lock]:
     """Yield the leases that events wrote, as far as they may cover one of PATHS."""
     changes = {(key, blob) for entry in entries for op, key, blob in entry.changes if op != "D"}
-    wanted = sorted(change for change in changes if _may_cover(coord, change[0], paths))
-    for (key, _), data in zip(wanted, history.blobs(coord.git, [blob for _, blob in wanted]), strict=True):
+    over = {key for key in {key for key, _ in changes} if _may_cover(coord, key, paths)}
+    wanted = sorted(change for change in changes if change[0] in over)
+    try:
+        contents = list(history.blobs(coord.git, [blob for _, blob in wanted]))
+    except Corrupt as fault:  # of the past: who holds what now is on file, and nobody's work waits for the rest
+        raise Unavailable(f"who was granted what cannot be told: {fault.message}", hint="coord doctor --fix") from None
+    for (key, _), data in zip(wanted, contents, strict=True):
         with suppress(BadRecord):  # no command writes such a one
             yield codec.decode_lock(data, key)
 

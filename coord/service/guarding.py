@@ -10,11 +10,12 @@ from typing import Annotated
 
 from coord.git import commits, hookfiles, worktree
 from coord.git import message as messages
+from coord.git.commits import Commit
 from coord.git.hookfiles import HookFile
 from coord.git.repo import Git
 from coord.model import leases, leasetrailers, mailboxes, quoting, scope
-from coord.model.errors import CoordError, Refused
-from coord.model.fencing import Judged, Passed, merged
+from coord.model.errors import LeaseHeld, Refused, StaleToken
+from coord.model.fencing import Passed, merged
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
 from coord.service import branches, delivery, fencing
@@ -80,6 +81,15 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """The commits of HEAD that are pushed, and the branch that they are to land on some day."""
+
+    base: str
+    head: str
+    commits: tuple[Commit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Signed:
     """The trailers that a commit's message has got."""
 
@@ -128,22 +138,29 @@ def check(
         LeaseHeld: somebody else does; names all of them.
         StaleToken: somebody else has had it since it was changed; names both, and the way out.
     """
-    agent = coord.whoever()
-    if pushed.strip():
-        paths, judged = _pushed(coord, agent, pushed)
-    else:
-        paths = tuple(sorted(_staged(coord)))
-        judged = fencing.staged(coord, agent, paths)
+    agent, why = coord.whoever(), clean_line(os.environ.get(OVERRIDE, ""), _REASON)
+    spans = _pushed(coord, pushed) if pushed.strip() else None
+    found = (
+        {path for span in spans for commit in span.commits for path in commit.paths}
+        if spans is not None
+        else _staged(coord)
+    )
+    paths = tuple(sorted(found))
     standing = _held_by_others(coord, agent, paths) if paths else {}
+    if standing and not why:
+        raise _held(coord, standing)
+    if spans is None:
+        judged = fencing.staged(coord, agent, paths)
+    else:
+        judged = merged(fencing.judged(coord, one.commits, agent, base=one.base, head=one.head) for one in spans)
+    if judged.passed and not why:
+        raise _overtaken(coord, judged.passed)
     if not standing and not judged.passed:
         return Checked(agent, paths, unknown=judged.unknown)
-    locks = {lock.token: lock for lock in standing.values()} | {one.to.token: one.to for one in judged.passed}
-    why = clean_line(os.environ.get(OVERRIDE, ""), _REASON)
-    if why:
-        touched = tuple(dict.fromkeys((*standing, *(one.path for one in judged.passed))))
-        _override(coord, agent or mailboxes.OWNER, touched, tuple(locks.values()), why)
-        return Checked(agent, paths, why, judged.unknown)
-    raise _refusal(coord, standing, judged.passed)
+    locks = {lock.token: lock for lock in (*standing.values(), *(one.to for one in judged.passed))}
+    touched = tuple(dict.fromkeys((*standing, *(one.path for one in judged.passed))))
+    _override(coord, agent or mailboxes.OWNER, touched, tuple(locks.values()), why)
+    return Checked(agent, paths, why, judged.unknown)
 
 
 @command("guard sign", writes=True, example="coord guard sign .git/COMMIT_EDITMSG")
@@ -167,16 +184,18 @@ def sign(
     return Signed(trailers if trailers and messages.sign(git, file, trailers) else ())
 
 
-def _refusal(coord: Coord, standing: Mapping[str, Lock], passed: Sequence[Passed]) -> CoordError:
-    if not standing:
-        fault: CoordError = fencing.refusal(coord, passed)
-        return type(fault)(fault.message, hint=f"{fault.hint}; {_ON_RECORD}", **fault.facts)
+def _held(coord: Coord, standing: Mapping[str, Lock]) -> LeaseHeld:
     fault = leases.refusal(tuple({lock.token: lock for lock in standing.values()}.values()), coord.now())
-    return type(fault)(
+    return LeaseHeld(
         f"{_some(tuple(standing))}: {fault.message}",
         hint=f"take it out of the commit (git restore --staged), or wait: {fault.hint}; {_ON_RECORD}",
         **fault.facts,
     )
+
+
+def _overtaken(coord: Coord, passed: Sequence[Passed]) -> StaleToken:
+    fault = fencing.refusal(coord, passed)
+    return StaleToken(fault.message, hint=f"{fault.hint}; {_ON_RECORD}", **fault.facts)
 
 
 def _places(coord: Coord) -> Iterator[Git]:
@@ -207,9 +226,9 @@ def _staged(coord: Coord) -> set[str]:
     return found
 
 
-def _pushed(coord: Coord, agent: str, told: str) -> tuple[tuple[str, ...], Judged]:
-    """Return the paths that pushed commits change, judged; what is on the base branch landed by its own rights."""
-    git, found, parts = Git(coord.place.top), set[str](), list[Judged]()
+def _pushed(coord: Coord, told: str) -> tuple[Span, ...]:
+    """Return the commits that are pushed; those on the base branch landed there by rights of their own."""
+    git, found = Git(coord.place.top), list[Span]()
     base = branches.ref(branches.base(coord))
     for line in told.splitlines():
         words = line.split()
@@ -217,10 +236,8 @@ def _pushed(coord: Coord, agent: str, told: str) -> tuple[tuple[str, ...], Judge
             continue
         _, new, _, old = words
         without = [one for one in (base, old) if one.strip("0") and git.tip(one)]
-        span = tuple(commits.between(git, new, without, options=("--remotes",)))
-        found |= {path for commit in span for path in commit.paths}
-        parts.append(fencing.judged(coord, span, agent, base=base, head=new))
-    return tuple(sorted(found)), merged(parts)
+        found.append(Span(base, new, tuple(commits.between(git, new, without, options=("--remotes",)))))
+    return tuple(found)
 
 
 def _names(listed: bytes) -> set[str]:
