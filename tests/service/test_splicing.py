@@ -148,6 +148,24 @@ def test_of_a_group_shared_with_others_only_coords_hook_is_taken() -> None:
     assert says(file.installed(text))["hooks"]["Stop"] == [{"hooks": [{"command": "y"}]}, hook("claude")]
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        {"command": 3, "args": ["coord", "mcp"]},
+        {"args": ["coord", "mcp"]},
+        {"command": "coord 'mcp"},
+        {"command": "coordinate", "args": ["mcp"]},
+        {"command": "coord", "args": "mcp"},
+        {"command": "echo coord mcp"},
+        {"command": [], "args": [[], {}]},
+    ],
+)
+def test_what_does_not_run_coord_is_not_coords(entry: object) -> None:
+    text = json.dumps({"mcpServers": {"coord": entry}, "hooks": {"Stop": [{"hooks": [entry]}]}})
+    assert SETTINGS.removed(text) == text
+
+
 def test_what_the_removal_leaves_empty_goes() -> None:
     assert says(SETTINGS.removed(SETTINGS.installed('{"hooks": {}, "z": 1}'))) == {"z": 1}
     assert SETTINGS.removed(SETTINGS.installed("{}")) == ""

@@ -53,28 +53,18 @@ class JsonFile:
         return document.text if document is not None else ""
 
 
-def is_server(value: object) -> bool:
-    """Tell whether a server's entry starts `coord mcp`."""
-    if not isinstance(value, Mapping):
+def runs(entry: object, verb: str) -> bool:
+    """Tell whether the entry of a server or a hook runs `coord VERB`, wherever that coord is."""
+    if not isinstance(entry, Mapping):
         return False
-    args = value.get("args")
-    return _runs(value.get("command"), args if isinstance(args, list) else [], "mcp")
-
-
-def is_hook(handler: object) -> bool:
-    """Tell whether a handler runs `coord hook`."""
-    if not isinstance(handler, Mapping):
-        return False
-    args = handler.get("args")
-    return _runs(handler.get("command"), args if isinstance(args, list) else [], "hook")
-
-
-def _runs(command: object, args: list[object], verb: str) -> bool:
+    command, args = entry.get("command"), entry.get("args")
     try:
-        words = [*shlex.split(command), *args] if isinstance(command, str) else []
+        words = shlex.split(command) if isinstance(command, str) else []
     except ValueError:
         return False
-    return len(words) > 1 and isinstance(words[0], str) and words[0].rpartition("/")[2] == "coord" and words[1] == verb
+    if not words or words[0].rpartition("/")[2] != "coord":
+        return False
+    return [*words, *(args if isinstance(args, list) else [])][1:2] == [verb]
 
 
 def _edits(
@@ -85,10 +75,10 @@ def _edits(
     if server is not None:
         _expect(document, ("mcpServers",), Mapping)
     if server is not None and (found is None or found.value != server):
-        if found is not None and not is_server(found.value):
+        if found is not None and not runs(found.value, "mcp"):
             raise Broken("a server named coord is there that does not run `coord mcp`", document.line(found))
         yield ("mcpServers", "coord"), server
-    elif server is None and found is not None and is_server(found.value):
+    elif server is None and found is not None and runs(found.value, "mcp"):
         yield ("mcpServers", "coord"), None
     if hooks:
         _expect(document, ("hooks",), Mapping)
@@ -107,7 +97,7 @@ def _hook_edits(document: Document, event: str, wanted: tuple[Group, ...]) -> It
     for number, part in enumerate(groups.parts if groups else ()):
         handlers = part.node.part("hooks")
         inside = handlers.node.parts if handlers else ()
-        ours = [index for index, one in enumerate(inside) if is_hook(one.node.value)]
+        ours = [index for index, one in enumerate(inside) if runs(one.node.value, "hook")]
         if ours and len(ours) == len(inside):
             own.append(number)
         elif ours:

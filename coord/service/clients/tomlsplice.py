@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coord.service.clients import lineblock
-from coord.service.clients.entries import is_server
+from coord.service.clients.entries import runs
 from coord.service.clients.jsonsplice import Broken
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
@@ -39,7 +39,7 @@ class TomlFile:
         """
         told = _read(text)
         there = _server(told)
-        if there is not None and not is_server(there):
+        if there is not None and not runs(there, "mcp"):
             raise Broken("a server named coord is there that does not run `coord mcp`", _line(text))
         if there is not None and self.server.items() <= there.items():
             return text
@@ -56,7 +56,7 @@ class TomlFile:
             Broken: it is no TOML, or has the server in a form that cannot be taken out line by line.
         """
         told = _read(text)
-        if not is_server(_server(told)):
+        if not runs(_server(told), "mcp"):
             return text
         made = text
         while found := _TABLE.search(made):
