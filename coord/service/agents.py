@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Protocol
 from coord.git.repo import Git
 from coord.model.errors import Conflict, Refused
 from coord.service.clients import claude, codex, gemini, guide
-from coord.service.clients.jsonsplice import Broken
+from coord.service.clients.jsonread import Broken
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.stores import durable

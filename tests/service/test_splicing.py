@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from coord.service import agents
 from coord.service.clients import claude, codex, gemini, guide
 from coord.service.clients.entries import SERVER, JsonFile, hook
-from coord.service.clients.jsonsplice import Broken, Document
+from coord.service.clients.jsonread import Broken
+from coord.service.clients.jsonsplice import Document
 from coord.service.clients.tomlsplice import TomlFile
 
 SETTINGS, CONFIG = gemini.FILES[0], codex.FILES[0]

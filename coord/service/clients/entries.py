@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from coord.service.clients.jsonsplice import Broken, Document, Path
+from coord.service.clients.jsonread import Broken
+from coord.service.clients.jsonsplice import Document, Path
 
 Name = Literal["claude", "codex", "gemini"]
 Group = Mapping[str, object]

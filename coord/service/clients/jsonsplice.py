@@ -1,57 +1,18 @@
-"""Edit JSON by splicing its text: what is not edited keeps every byte, comments, order and indentation too.
-
-Values are read whole, with the place of each; a caller finds what it wants and names it by its path.
-"""
+"""Edit JSON by splicing its text: what is not edited keeps every byte, comments, order and indentation too."""
 
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+
+from coord.service.clients import jsonread
+from coord.service.clients.jsonread import Node
 
 Path = tuple[str | int, ...]
 
-_DEEPEST, _WIDEST = 100, 96
-_SPACE = re.compile(r"[ \t\r\n]*")
-_COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
+_WIDEST = 96
 _BESIDE = re.compile(r"[ \t]*(?://[^\r\n]*|/\*[^\r\n]*?\*/)")
-_SCALAR = re.compile(
-    r'"(?:[^"\\\x00-\x1f]|\\.)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|(?:true|false|null)\b'
-)
 _INDENT = re.compile(r"\n([ \t]+)\S")
-
-
-class Broken(Exception):
-    """Raised when a text is not what its format asks for; says what, and in which line."""
-
-    def __init__(self, reason: str, line: int) -> None:
-        super().__init__(f"line {line}: {reason}")
-        self.reason = reason
-        self.line = line
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A value, where it stands, and its members or items."""
-
-    value: object
-    start: int
-    end: int
-    parts: "tuple[Part, ...]" = ()
-
-    def part(self, key: str | int) -> "Part | None":
-        """Return the member or item KEY."""
-        return next((part for part in self.parts if part.key == key), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A member or item: its key, where it begins, its value, and where the comma behind it is."""
-
-    key: str | int
-    start: int
-    node: Node
-    comma: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +25,12 @@ class Document:
 
     @classmethod
     def read(cls, text: str, *, comments: bool = False) -> "Document":
-        """Read TEXT; where the client takes COMMENTS, these and trailing commas may be in it.
+        """Read TEXT, in which COMMENTS may be.
 
         Raises:
             Broken: it is no JSON object, or has a key twice.
         """
-        return cls(text, _Reader(text, comments).document(), comments)
+        return cls(text, jsonread.read(text, comments=comments), comments)
 
     def at(self, path: Path) -> Node | None:
         """Return the value at PATH, or None where there is none."""
@@ -82,36 +43,36 @@ class Document:
 
     def line(self, node: Node) -> int:
         """Return the line in which a value begins."""
-        return _line(self.text, node.start)
+        return jsonread.line_of(self.text, node.start)
 
     def put(self, path: Path, value: object) -> "Document":
         """Set the value at PATH, or add it; behind the last item where PATH ends in the array's length."""
-        *above, key = path
+        above = path[:-1]
         for depth in range(len(path)):
             if self.at(path[: depth + 1]) is None:
-                parent = self.at(path[:depth])
-                assert parent is not None
+                parent = self._there(path[:depth])
                 if depth == len(above) or not self._is_open(parent):
                     return self._added(parent, path[depth], _wrapped(path[depth + 1 :], value))
                 empty: object = {} if isinstance(path[depth + 1], str) else []
                 return self._added(parent, path[depth], empty).put(path, value)
-        parent = self.at(tuple(above))
-        assert parent is not None
-        part = parent.part(key)
-        assert part is not None
-        text = self._written(value, self._indent_at(part.start), inline=not self._is_open(parent))
-        return self._spliced((part.node.start, part.node.end, text))
+        parent, old = self._there(above), self._there(path)
+        text = self._written(value, self._indent_at(old.start), inline=not self._is_open(parent))
+        return self._spliced((old.start, old.end, text))
 
     def drop(self, path: Path) -> "Document | None":
         """Take away what is at PATH, and what encloses nothing else; None where that is all there was."""
         while path:
             *above, key = path
-            parent = self.at(tuple(above))
-            assert parent is not None
+            parent = self._there(tuple(above))
             if len(parent.parts) > 1 or self._has_comments(parent):
                 return self._spliced(*self._cuts(parent, key))
             path = tuple(above)
         return None
+
+    def _there(self, path: Path) -> Node:
+        found = self.at(path)
+        assert found is not None, path
+        return found
 
     def _added(self, parent: Node, key: str | int, value: object) -> "Document":
         name = f"{json.dumps(key, ensure_ascii=False)}: " if isinstance(key, str) else ""
@@ -202,104 +163,3 @@ def _wrapped(path: Sequence[str | int], value: object) -> object:
     for key in reversed(path):
         value = {key: value} if isinstance(key, str) else [value]
     return value
-
-
-def _line(text: str, at: int) -> int:
-    return text.count("\n", 0, at) + 1
-
-
-class _Reader:
-    def __init__(self, text: str, comments: bool) -> None:
-        self.text = text
-        self.comments = comments
-        self.at = 0
-
-    def document(self) -> Node:
-        if self.text.startswith("\ufeff"):
-            self.at = 1
-        self._skip()
-        if self.text[self.at : self.at + 1] != "{":
-            self._fail("an object is wanted, {...}")
-        root = self._value(0)
-        self._skip()
-        if self.at < len(self.text):
-            self._fail("there is more behind the end of the object")
-        return root
-
-    def _value(self, depth: int) -> Node:
-        opening = self.text[self.at : self.at + 1]
-        if depth > _DEEPEST:
-            self._fail(f"nested more than {_DEEPEST} deep")
-        if opening in ("{", "["):
-            return self._container(depth, "}" if opening == "{" else "]")
-        start, value = self.at, self._scalar("a value")
-        return Node(value, start, self.at)
-
-    def _container(self, depth: int, closing: str) -> Node:
-        start, parts = self.at, list[Part]()
-        self.at += 1
-        self._skip()
-        while not self._takes(closing):
-            if parts and parts[-1].comma is None:
-                self._fail(f"a comma or {closing} is wanted")
-            begins = self.at
-            key = self._key(parts) if closing == "}" else len(parts)
-            node = self._value(depth + 1)
-            self._skip()
-            comma = self.at if self.text[self.at : self.at + 1] == "," else None
-            self.at += comma is not None
-            parts.append(Part(key, begins, node, comma))
-            self._skip()
-            if comma is not None and not self.comments and self.text[self.at : self.at + 1] == closing:
-                self._fail(f"a comma stands before {closing}")
-        values = [part.node.value for part in parts]
-        value: object = dict(zip((part.key for part in parts), values, strict=True)) if closing == "}" else values
-        return Node(value, start, self.at, tuple(parts))
-
-    def _key(self, parts: Sequence[Part]) -> str:
-        at, key = self.at, self._scalar("a key in quotation marks")
-        if not isinstance(key, str):
-            self.at = at
-            self._fail("a key in quotation marks is wanted")
-        if any(part.key == key for part in parts):
-            self.at = at
-            self._fail(f"the key {key!a} is there twice")
-        self._skip()
-        if not self._takes(":"):
-            self._fail("a colon is wanted")
-        self._skip()
-        return key
-
-    def _scalar(self, wanted: str) -> object:
-        found = _SCALAR.match(self.text, self.at)
-        if found is None:
-            self._fail(f"{wanted} is wanted")
-        try:
-            value: object = json.loads(found[0])
-        except ValueError:
-            self._fail(f"{wanted} is wanted")
-        self.at = found.end()
-        return value
-
-    def _takes(self, sign: str) -> bool:
-        if self.at >= len(self.text):
-            self._fail("it ends too early")
-        if self.text[self.at] != sign:
-            return False
-        self.at += 1
-        return True
-
-    def _skip(self) -> None:
-        while True:
-            space = _SPACE.match(self.text, self.at)
-            assert space is not None
-            self.at = space.end()
-            comment = _COMMENT.match(self.text, self.at)
-            if comment is None:
-                return
-            if not self.comments:
-                self._fail("a comment, which the program that reads this file does not take")
-            self.at = comment.end()
-
-    def _fail(self, reason: str) -> NoReturn:
-        raise Broken(reason, _line(self.text, self.at))

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from coord.service.clients import lineblock
-from coord.service.clients.jsonsplice import Broken
+from coord.service.clients.jsonread import Broken
 
 _BEGIN, _END = "<!-- coord: begin -->", "<!-- coord: end -->"
 _OURS = re.compile(rf"^\ufeff?{_BEGIN}\r?\n.*?^{_END}(?:\r?\n|\Z)", re.MULTILINE | re.DOTALL)

@@ -12,7 +12,7 @@ from typing import Any
 
 from coord.service.clients import lineblock
 from coord.service.clients.entries import runs
-from coord.service.clients.jsonsplice import Broken
+from coord.service.clients.jsonread import Broken
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 _TABLE = re.compile(
