@@ -154,9 +154,9 @@ def test_what_teaches_agents_is_short_and_the_readme_quotes_it() -> None:
 
 def test_a_claude_md_that_leads_to_agents_md_stays(repo: Path, coord_for: Open) -> None:
     (repo / "CLAUDE.md").write_text("# Rules\n\nSee @AGENTS.md first.\n")
-    agents.install(coord_for("owner"), ("guide",), write=True)
-    agents.remove(coord_for("owner"), ("guide",), write=True)
-    assert (repo / "CLAUDE.md").read_text() == "# Rules\n\nSee @AGENTS.md first.\n"
+    for run in (agents.install, agents.remove):
+        run(coord_for("owner"), ("guide",), write=True)
+        assert (repo / "CLAUDE.md").read_text() == "# Rules\n\nSee @AGENTS.md first.\n"
 
 
 def test_nor_does_one_that_is_a_link_to_it(repo: Path, coord_for: Open) -> None:
