@@ -49,6 +49,9 @@ class Landing(Ground):
 
     def __init__(self, repo: Path, warm: list[Warm], chance: random.Random, mutant: str = "") -> None:
         self.branches = iter(range(_BRANCHES))
+        with (repo / ".coord.yaml").open("a") as file:
+            file.write("merge: {ungated: allow}\n")
+        git(repo, "commit", "-qam", "configured")
         base = git(repo, "rev-parse", "main")
         git(repo, "branch", "trunk", base)
         commits = (

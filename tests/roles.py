@@ -13,7 +13,7 @@ from coord.model.errors import CoordError, Unavailable
 from coord.service import locks, mail, merges
 from coord.service.command import Prose
 from coord.service.coord import Coord
-from coord.service.landing import Landing
+from coord.service.merging.landing import Landing
 
 ADDRESSES = ("backend", "frontend", "security", "@web", "all")
 Say = Callable[..., None]
@@ -90,12 +90,12 @@ def land(repo: Path, plan: Plan, say: Say) -> None:
     del plan
     with Coord.open(repo, who="owner") as coord:
         landing, seen = Landing(coord), set[str]()
-        while queued := [one.id for _, one in merges.waiting(coord)]:
-            seen.update(queued)
-            moved = [landing.advance(one) for one in queued]
+        while queued := [one for _, one in merges.waiting(coord)]:
+            seen.update(one.id for one in queued)
+            moved = [landing.advance(into) for into in dict.fromkeys(one.into for one in queued)]
             if not any(moved):
                 break
-        for one in seen.difference(queued):
+        for one in seen.difference(one.id for one in queued):
             say("landed", one)
         coord.committer.settle()
     assert coord.left is None, coord.left

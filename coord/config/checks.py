@@ -82,6 +82,12 @@ def one_of(*words: str) -> Callable[[str], None]:
     return check
 
 
+def ungated(text: str) -> None:
+    """Check that TEXT says whether anything may land untested."""
+    if text not in ("refuse", "allow"):
+        raise Usage(f"{text[:60]!a} is neither refuse nor allow", hint="Write refuse or allow.")
+
+
 def secret_rules(names: tuple[str, ...]) -> None:
     """Check that NAMES are rules by which coord knows credentials."""
     for name in names:

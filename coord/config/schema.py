@@ -98,6 +98,9 @@ class Merge:
     into: Annotated[str, Key("the branch merged into; empty for the one checked out at home", checks.branch)] = ""
     test: Annotated[str, Key("the command that must pass first; empty for none", checks.command, fresh=True)] = ""
     timeout: Annotated[timedelta, Key("how long that command may take", checks.between(_SECOND, _DAY))] = 30 * _MINUTE
+    ungated: Annotated[str, Key("without a command: refuse lets nothing land, allow all", checks.ungated)] = "refuse"
+    batch: Annotated[int, Key("at most so many branches are tested together", checks.between(1, 200))] = 16
+    parallel: Annotated[int, Key("so many tests may run side by side", checks.between(1, 64))] = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ class Loop:
             changed = [self.performer.perform(action) for action in actions]
             if not any(changed):
                 rests = [dropped.ripe_in for dropped in view.dropped if not dropped.whole]
-                if self.performer.landing.running is not None:
+                if self.performer.landing.running:
                     rests.append(_REST)
                 return min(rests, default=0.0)
         return _REST

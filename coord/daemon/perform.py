@@ -23,7 +23,7 @@ from coord.git import maintain
 from coord.model.errors import CoordError
 from coord.service import adopt, leasebook, upkeep, verify, watching
 from coord.service.coord import Coord
-from coord.service.landing import Landing
+from coord.service.merging.landing import Landing
 
 _FIRST, _LONGEST = timedelta(seconds=1), timedelta(minutes=5)
 
@@ -98,8 +98,8 @@ class Performer:
                 upkeep.remind(coord, mailbox, to, level, ids)
                 self.observer.reminded(mailbox, ids, level)
                 return True
-            case Merge(identifier):
-                return self.landing.advance(identifier)
+            case Merge(into):
+                return self.landing.advance(into)
             case Reconcile():
                 return verify.reconcile(coord, verify.drift(coord)) > 0
             case Repack():

@@ -163,9 +163,9 @@ class Remind:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Take the request at the head of the queue one step further."""
+    """Take the queue of the branch INTO one step further."""
 
-    id: str
+    into: str
 
 
 @dataclass(frozen=True, slots=True)

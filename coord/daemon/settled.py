@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from coord.daemon.plan import Aged, Ruled, Settled
 from coord.model import ids, keys
-from coord.service import decisions, merges, watching
+from coord.service import decisions, watching
 from coord.service.coord import Coord
-from coord.service.landing import gate_log
+from coord.service.merging.gates import log_of
 
 
 def look(coord: Coord) -> Settled:
@@ -27,11 +27,10 @@ def _decisions(coord: Coord) -> Iterator[Ruled]:
 
 
 def _logs(coord: Coord) -> Iterator[Aged]:
-    """Yield the logs of requests that wait no more; one was written last, or asked for, at the time given."""
+    """Yield the logs of tests; one was written last, or begun, at the time given."""
     folder = coord.private / "logs"
-    waiting = {gate_log(coord, one.id).name for _, one in merges.waiting(coord)}
     for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
         identifier = name.removeprefix("gate-").removesuffix(".log")
-        if name not in waiting and name == f"gate-{identifier}.log" and ids.is_ulid(identifier):
+        if ids.is_ulid(identifier) and name == log_of(coord, identifier).name:
             written = datetime.fromtimestamp((folder / name).stat().st_mtime, UTC)
             yield Aged(name, max(written, ids.time_of(identifier)))

@@ -105,11 +105,15 @@ class Running:
 
     def stop(self) -> Result:
         """End it with all that it started, politely first; takes a few seconds at most."""
-        if self.poll() is None and self._ending is None:
-            self._end("error")
+        self.end()
         while (result := self.poll()) is None:
             time.sleep(0.01)
         return result
+
+    def end(self) -> None:
+        """Ask it, with all that it started, to end; `poll` sees to the rest."""
+        if self.poll() is None and self._ending is None:
+            self._end("error")
 
     def _advance(self) -> None:
         following = None
@@ -135,7 +139,7 @@ class Running:
         elif status == 0:
             reason = "passed"
         seconds = time.monotonic() - self._begun
-        return Result(reason == "passed", status, reason, seconds, self.log, _tail(self.log))
+        return Result(reason == "passed", status, reason, seconds, self.log, tail(self.log))
 
 
 def start(
@@ -302,7 +306,10 @@ def _signal(group: int, number: int) -> None:
         return
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """Return the end of a log, safe to show; nothing of one that is gone."""
+    if not log.is_file():
+        return ""
     with log.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - _TAIL))

@@ -129,6 +129,14 @@ def already_in(git: Git, base: str, head: str) -> bool:
     return done.status == 0
 
 
+def trees(git: Git, commits: Sequence[str]) -> dict[str, str]:
+    """Return the trees of those of COMMITS that exist."""
+    asked = "".join(f"{commit}^{{tree}}\n" for commit in commits)
+    lines = git.run("cat-file", "--batch-check", stdin=asked.encode()).out.decode().splitlines()
+    fields = (line.split() for line in lines)
+    return {commit: words[0] for commit, words in zip(commits, fields, strict=True) if words[1] == "tree"}
+
+
 def changed(git: Git, base: str, head: str) -> tuple[str, ...]:
     """Return the paths that HEAD changed since it parted from BASE; both names of a renamed file.
 

@@ -104,7 +104,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeRequest:
-    """A branch that waits to be merged, until it has landed or gone back to its author."""
+    """A branch that waits to be merged, until it has landed or gone back to its author.
+
+    `after` are the requests that must land before. While it is tested it is a member of a `batch`: `candidate`
+    is its own merge commit, upon `base`, which is the candidate of the member one `position` lower.
+    """
 
     id: str
     branch: str
@@ -115,6 +119,10 @@ class MergeRequest:
     title: str
     state: MergeState = "queued"
     priority: Priority = "normal"
+    task: str = ""
+    after: tuple[str, ...] = ()
+    batch: str = ""
+    position: int = 0
     base: str = ""
     candidate: str = ""
     gate: str = ""

@@ -24,7 +24,10 @@ _ORDERS: Mapping[type[Record], str] = {
     Lock: "scope mode holder token granted_at expires_at process note",
     Checkpoint: "id agent title saved_at session task branch commit dirty touched locks open_messages next",
     Decision: "id made_by decided_at about choice confidence outcome outcome_at supersedes",
-    MergeRequest: "id title branch into head agent requested_at state priority base candidate gate result",
+    MergeRequest: (
+        "id title branch into head agent task requested_at state priority after "
+        "batch position base candidate gate result"
+    ),
 }
 _RENAMED = {"sender": "from"}
 _EXPECTED = ("mode", "state")  # written although they have their default: readers look for them

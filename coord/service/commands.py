@@ -63,6 +63,7 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "merge list": (merges, "list_"),
     "merge show": (merges, "show"),
     "merge cancel": (merges, "cancel"),
+    "merge retry": (merges, "retry"),
     "session list": (sessions, "list_"),
     "log": (history, "log"),
     "history": (history, "at"),

@@ -1,29 +1,31 @@
-"""The queue of branches waiting to be merged: request, list, show, cancel."""
+"""The queue of branches waiting to be merged: request, list, show, cancel, retry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 from coord.git import merge
-from coord.model import codec, keys
-from coord.model.errors import BadRecord, NotFound, Refused, Usage
+from coord.model import codec, ids, keys, queue
+from coord.model.errors import NotFound, Refused, Usage
 from coord.model.records import Change, MergeRequest, Priority
 from coord.model.untrusted import clean_line
 from coord.service import branches, named, worktrees
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
+from coord.service.merging import waiting as folder
+from coord.service.merging.waiting import GUARD
 
-GUARD = "merges"
 _NO_WORDS = Prose("")
-_RANK = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The requests that wait, the next one first, and whether a gate tests them before they land."""
+    """The requests that wait, the next one first, whether a gate tests them, and what the owner has to set first."""
 
     base: str
     gated: bool
     requests: tuple[MergeRequest, ...]
+    lack: str = ""
 
 
 @command("merge request", writes=True, example="coord merge request --title 'Chef profiles from the Customers sheet'")
@@ -35,15 +37,18 @@ def request(
     title: Annotated[str, "one line for the merge commit; default: the last commit's subject"] = "",
     body: Annotated[Prose, "more words for reviewers; - reads standard input"] = _NO_WORDS,
     priority: Annotated[Priority, "how urgent it is"] = "normal",
+    task: Annotated[str, "the id of the task that it is for"] = "",
+    after: Annotated[tuple[str, ...], "requests that must land before, by id"] = (),
 ) -> MergeRequest:
     """Queue a branch to be merged.
 
     What is merged is the branch as it stands now; later commits need a request of their
-    own. The daemon merges in memory, tests where a gate is configured, and tells you and the
-    owner what happened. A newer request for the same branch replaces the one that waits.
+    own. The daemon merges in memory, tests what waits together where a gate is configured,
+    and tells you and the owner what happened. A newer request for the same branch replaces
+    the one that waits.
 
     Raises:
-        Refused: there is nothing to merge.
+        Refused: there is nothing to merge; what it must come after did not land, or comes after it.
     """
     agent = coord.me()
     name = branches.named(coord, branch or worktrees.standing_branch(coord, agent))
@@ -55,7 +60,6 @@ def request(
     if merge.already_in(coord.git, base_tip, head):
         raise Refused(f"{target} has all of {name} already", hint="commit something on it first")
     with coord.exclusive(GUARD):
-        earlier = [key for key, one in waiting(coord) if (one.branch, one.into, one.state) == (name, target, "queued")]
         made = MergeRequest(
             id=coord.new_id(),
             branch=name,
@@ -65,23 +69,58 @@ def request(
             requested_at=coord.now(),
             title=clean_line(title, 100) or coord.git.text("log", "-1", "--format=%s", head)[:100] or name,
             priority=priority,
+            task=clean_line(task, 100),
+            after=_before(coord, after),
             gate="" if coord.config.merge.test else "ungated",
             body=body,
         )
-        changes = [Change(key, None) for key in earlier]
-        changes.append(Change(keys.merge_request(made), codec.encode(made)))
-        coord.record(
-            coord.event(
-                "merge.requested", f"{name} -> {target}: {made.title}", changes, agent=agent, id=made.id, head=head
-            )
+        _enqueue(coord, made)
+    return made
+
+
+@command("merge retry", writes=True, example="coord merge retry 01KAJ3X5")
+def retry(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -> MergeRequest:
+    """Queue a request again that went back or was cancelled, with its branch as it stands now.
+
+    For its author and the owner. What came after it comes after the new one.
+
+    Raises:
+        Refused: it waits still, or has landed, or is somebody else's.
+    """
+    old = show(coord, which)
+    with coord.exclusive(GUARD):
+        if old.id in folder.found(coord):
+            raise Refused(f"{old.id} waits still", hint=f"coord merge show {old.id}")
+        if _ended(coord, old.id) == "merge.landed":
+            raise Refused(f"{old.id} has landed", hint="commit something more, then `coord merge request`")
+        who = _allowed(coord, old)
+        name = branches.named(coord, old.branch)
+        waiting = folder.found(coord)
+        made = MergeRequest(
+            id=coord.new_id(),
+            branch=name,
+            into=old.into,
+            head=branches.tip(coord, name),
+            agent=old.agent,
+            requested_at=coord.now(),
+            title=old.title,
+            priority=old.priority,
+            task=old.task,
+            after=tuple(one for one in old.after if one in waiting),
+            gate="" if coord.config.merge.test else "ungated",
+            body=old.body,
+            extra=old.extra,
         )
+        _enqueue(coord, made, who=who, again=old.id)
     return made
 
 
 @command("merge list", example="coord merge list")
 def list_(coord: Coord) -> Queue:
     """List the requests that wait, the next one first."""
-    return Queue(branches.seen_base(coord), bool(coord.config.merge.test), tuple(one for _, one in waiting(coord)))
+    settings = coord.config.merge
+    lack = "" if settings.test or settings.ungated == "allow" else "set `merge.test`, or `merge.ungated: allow`"
+    return Queue(branches.seen_base(coord), bool(settings.test), tuple(one for _, one in waiting(coord)), lack)
 
 
 @command("merge show", example="coord merge show 01KAJ3X5")
@@ -113,15 +152,13 @@ def cancel(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -
     Raises:
         Refused: it is somebody else's, or landing at this moment.
     """
-    who = coord.me()
     with coord.exclusive(GUARD):
         found = dict(waiting(coord))
         key = named.one(found, which, "merge request")
         if key is None:
             raise NotFound(f"no waiting request has the id {which!r}", hint="see `coord merge list`")
         one = found[key]
-        if who not in (one.agent, "owner", coord.config.coordinator):
-            raise Refused(f"the request is {one.agent}'s", hint=f"ask {one.agent}, or the owner")
+        who = _allowed(coord, one)
         if one.state == "landing":
             raise Refused("it is landing at this moment", hint="see `coord merge show` in a moment")
         gone = replace(one, state="cancelled", result=f"cancelled by {who}")
@@ -138,23 +175,77 @@ def cancel(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -
 
 
 def waiting(coord: Coord) -> list[tuple[str, MergeRequest]]:
-    """Return the requests in the folder with their keys: what is under way first, then by priority and age.
+    """Return the requests in the folder with their keys, in the order of their turns; who can have none comes last."""
+    every = folder.found(coord)
+    lineup = queue.lineup(one for _, one in every.values())
+    return [every[one.id] for one in (*lineup.ready, *(stuck.request for stuck in lineup.stuck))]
 
-    A file that is no readable request is left out here; `coord ledger verify` names it.
-    """
+
+def _enqueue(coord: Coord, made: MergeRequest, *, who: str = "", again: str = "") -> None:
+    """Record a new request in the place of one for the same branch that waits, and of the one that it tries AGAIN."""
+    every = folder.found(coord)
+    earlier = {
+        one.id: key
+        for key, one in every.values()
+        if (one.branch, one.into, one.state) == (made.branch, made.into, "queued")
+    }
+    replaced = [*earlier, *([again] if again else [])]
+    changed: dict[str, Change] = {}
+    for old in replaced:
+        later = {one: pair for one, pair in every.items() if one not in earlier}
+        changed |= {change.key: change for change in folder.followers(later, old, made.id)}
+    others = [one for _, one in every.values() if one.id not in earlier]
+    renamed = [replace(one, after=tuple(made.id if old in replaced else old for old in one.after)) for one in others]
+    if way := queue.circle(renamed, made):
+        raise Refused(f"it would wait for itself: {' after '.join(way)}", hint="leave one of them out of --after")
+    coord.record(
+        coord.event(
+            "merge.requested",
+            f"{made.branch} -> {made.into}: {made.title}",
+            (
+                *(Change(key, None) for key in earlier.values()),
+                *changed.values(),
+                Change(keys.merge_request(made), codec.encode(made)),
+            ),
+            agent=who or made.agent,
+            id=made.id,
+            cause=(again,) if again else (),
+            head=made.head,
+        )
+    )
+
+
+def _before(coord: Coord, after: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids of the requests that must land before; those that have landed are left out."""
+    live = dict(waiting(coord))
     found = []
-    for key in coord.records(keys.MERGES):
-        stored = coord.store.get(key)
-        if stored is None:
+    for part in after:
+        if (key := named.one(live, part, "merge request")) is not None:
+            found.append(live[key].id)
             continue
-        try:
-            found.append((key, codec.decode_merge_request(stored.data, key)))
-        except BadRecord:
-            continue
-    return sorted(found, key=lambda pair: order(pair[1]))
+        old = show(coord, part)
+        if (ended := _ended(coord, old.id)) != "merge.landed":
+            raise Refused(
+                f"{old.id} ({old.branch}) did not land: {ended or 'it left the queue'}",
+                hint=f"`coord merge retry {old.id}` queues it again",
+            )
+    return tuple(dict.fromkeys(found))
 
 
-def order(one: MergeRequest) -> tuple[int, int, str]:
-    """Return what the queue is sorted by."""
-    under_way = 0 if one.state in ("landing", "testing") else 1
-    return under_way, _RANK[one.priority], one.id
+def _ended(coord: Coord, identifier: str) -> str:
+    """Return the kind of the last event of a request that is gone."""
+    since = ids.time_of(identifier)
+    events = coord.indexed().entries(kind="merge.", since=since, newest_first=True)
+    return next((one.kind for one in events if identifier in one.cause), "")
+
+
+def _allowed(coord: Coord, one: MergeRequest) -> str:
+    """Return who is speaking, if the request is theirs to decide about.
+
+    Raises:
+        Refused: it is somebody else's.
+    """
+    who = coord.me()
+    if who not in (one.agent, "owner", coord.config.coordinator):
+        raise Refused(f"the request is {one.agent}'s", hint=f"ask {one.agent}, or the owner")
+    return who

@@ -257,7 +257,9 @@ class _Look:
         return any(scope.overlap(wanted, lock.scope, self.coord.form) for wanted in ask.scopes)
 
     def _queued(self, one: MergeRequest) -> Queued:
-        gate = one.gate or ("not tested yet" if self.coord.config.merge.test else "ungated")
+        tested = one.gate.partition(" ")[0]
+        if tested not in ("passed", "ungated"):
+            tested = "not tested yet" if self.coord.config.merge.test else "ungated"
         held = one.result if one.state == "queued" else ""
         return Queued(
             id=one.id,
@@ -268,7 +270,7 @@ class _Look:
             state=one.state,
             priority=one.priority,
             age=self._age(one.requested_at),
-            gate=gate,
+            gate=tested,
             held=held,
         )
 
@@ -298,7 +300,7 @@ class _Look:
                 if name != mailboxes.OWNER and glance.ack == "required":
                     self._message("ack", glance)
         for one in waiting:
-            if one.result and one.state in ("queued", "conflict", "failed"):
+            if one.result.startswith("waits: "):
                 self.needs.append(
                     Need("merge", f"{one.branch}: {one.result}", one.agent, one.id, self._age(one.requested_at))
                 )

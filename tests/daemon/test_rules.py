@@ -1,5 +1,6 @@
 """The daemon's rules: pure, so each case is a View and what should follow."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from coord.config.schema import Agent, Config
@@ -119,9 +120,9 @@ def test_urgent_mail_is_chased_sooner_and_coords_own_never() -> None:
     assert sweep(view(unread=(waiting(timedelta(days=30), sender="coord"),)), HINT) == []
 
 
-def test_one_merge_is_under_way_at_a_time() -> None:
-    assert merge(view(merges=(request("A"), request("B"))), HINT) == [Merge("A"), Merge("B")]
-    assert merge(view(merges=(request("A", "testing"), request("B"))), HINT) == [Merge("A")]
+def test_the_queue_of_each_branch_goes_on() -> None:
+    waiting = (request("A", "testing"), request("B"), replace(request("C"), into="other"))
+    assert merge(view(merges=waiting), HINT) == [Merge("main"), Merge("other")]
 
 
 def test_upkeep() -> None:

@@ -31,6 +31,14 @@ def start(repo: Path, *more: str) -> "subprocess.Popen[str]":
 
 
 @pytest.fixture
+def ungated(repo: Path) -> None:
+    """Let branches land without a test."""
+    with (repo / ".coord.yaml").open("a") as file:
+        file.write("merge: {ungated: allow}\n")
+    git(repo, "commit", "-qam", "configured")
+
+
+@pytest.fixture
 def daemon(repo: Path) -> Iterator["subprocess.Popen[str]"]:
     process = start(repo)
     coord = Coord.open(repo)
@@ -103,7 +111,7 @@ def test_a_lease_of_a_dead_process_is_freed(repo: Path, coord_for: Open, daemon:
     eventually(lambda: not locks.list_(coord_for("owner")).locks, within=15, what="freeing")
 
 
-def test_a_branch_is_merged_and_everybody_is_told(repo: Path, coord_for: Open, daemon: object) -> None:
+def test_a_branch_is_merged_and_everybody_is_told(repo: Path, coord_for: Open, ungated: None, daemon: object) -> None:
     trees = worktrees.add(coord_for("owner"), ("backend",))
     commit(Path(trees.trees[0].path), "apps_script/new.js", "1\n", "new")
     asked = merges.request(coord_for("backend"), title="A new script")
@@ -117,7 +125,9 @@ def test_a_branch_is_merged_and_everybody_is_told(repo: Path, coord_for: Open, d
     eventually(lambda: mail.list_(coord_for("owner")).unread == 1, what="telling the owner")
 
 
-def test_a_conflict_goes_back_with_paths_and_commits(repo: Path, coord_for: Open, daemon: object) -> None:
+def test_a_conflict_goes_back_with_paths_and_commits(
+    repo: Path, coord_for: Open, ungated: None, daemon: object
+) -> None:
     for name in ("backend", "frontend"):
         trees = worktrees.add(coord_for("owner"), (name,))
         commit(Path(trees.trees[0].path), "README.md", f"# {name}\n", f"{name} was here")
@@ -131,7 +141,9 @@ def test_a_conflict_goes_back_with_paths_and_commits(repo: Path, coord_for: Open
     assert (repo / "README.md").read_text() == "# backend\n"
 
 
-def test_a_dirty_checkout_is_left_alone_and_the_owner_told_once(repo: Path, coord_for: Open, daemon: object) -> None:
+def test_a_dirty_checkout_is_left_alone_and_the_owner_told_once(
+    repo: Path, coord_for: Open, ungated: None, daemon: object
+) -> None:
     trees = worktrees.add(coord_for("owner"), ("backend",))
     commit(Path(trees.trees[0].path), "new.txt", "1\n", "new")
     (repo / "README.md").write_text("the owner is writing")

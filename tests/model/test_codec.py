@@ -99,6 +99,24 @@ RELEASED: Mapping[str, Record] = {
         result="1 of 2 passed",
         body="Ready since the reader is done.\n",
     ),
+    "merge-request-in-a-batch.md": MergeRequest(
+        id="01KAJ3X5ZC9Q0V7T2D4M8N6P1W",
+        branch="agent/frontend",
+        into="main",
+        head="2b3c4d5e6f70",
+        agent="frontend",
+        requested_at=AT,
+        title="Chefs page",
+        task="01KAJ3X5ZC9Q0V7T2D4M8N6P1T",
+        state="landing",
+        after=("01KAJ3X5ZC9Q0V7T2D4M8N6P1R",),
+        batch="01KAJ3X5ZC9Q0V7T2D4M8N6P1V",
+        position=2,
+        base="9f8e7d6",
+        candidate="8e7d6c5",
+        gate="passed 3f2a9c1b5d7e8f90",
+        body="After the sheet.\n",
+    ),
 }
 
 

@@ -1,10 +1,10 @@
 """Requests that go the whole way: what is moved, what goes back, and what never may move."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from queueing import configure, drive, drive_until, last, queue
 from support import git
 
 from coord.model import codec
@@ -12,19 +12,15 @@ from coord.model.errors import NotFound, Refused
 from coord.model.records import Change, MergeRequest
 from coord.service import merges, worktrees
 from coord.service.coord import Coord
-from coord.service.landing import Landing
+from coord.service.merging.landing import Landing
 
 As = Callable[..., Coord]
 
 
-def configure(repo: Path, merge: str) -> None:
-    with (repo / ".coord.yaml").open("a") as file:
-        file.write(f"merge: {{{merge}}}\n")
-    git(repo, "commit", "-qam", "configured")
-
-
 def work(repo: Path, agent: str, name: str, text: str = "x\n") -> Path:
-    """Commit a file on the agent's branch, in its worktree; return the worktree."""
+    """Commit a file on the agent's branch, in its worktree; return the worktree. Without a test all may land."""
+    if "\nmerge:" not in (repo / ".coord.yaml").read_text():
+        configure(repo, "ungated: allow")
     coord = Coord.open(repo, who=agent)
     (tree,) = worktrees.add(coord, (agent,)).trees
     coord.settle()
@@ -33,27 +29,6 @@ def work(repo: Path, agent: str, name: str, text: str = "x\n") -> Path:
     git(place, "add", name)
     git(place, "commit", "-qm", f"{agent}: {name}")
     return place
-
-
-def queue(coord: Coord) -> list[MergeRequest]:
-    return [one for _, one in merges.waiting(coord)]
-
-
-def drive(landing: Landing, *, within: float = 15) -> None:
-    """Advance everything until nothing waits or nothing moves."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        landing.tend()
-        moved = [landing.advance(one.id) for one in queue(landing.coord)]
-        if not any(moved) and landing.running is None:
-            return
-        time.sleep(0.01)
-    raise AssertionError("it still moves")
-
-
-def last(coord: Coord) -> str:
-    coord.committer.settle()
-    return git(coord.home, "log", "-1", "--format=%B", "coord/ledger")
 
 
 @pytest.mark.parametrize("into", ["main", "refs/heads/main", " main "])
@@ -100,6 +75,7 @@ def test_what_is_requested_is_the_branch_one_works_on(repo: Path, coord_for: As)
 
 
 def test_a_branch_of_another_history_goes_back(repo: Path, coord_for: As) -> None:
+    configure(repo, "ungated: allow")
     empty = git(repo, "commit-tree", "-m", "alone", "4b825dc642cb6eb9a060e54bf8d69288fbee4904")
     git(repo, "branch", "stranger", empty)
     merges.request(coord_for("backend"), branch="stranger")
@@ -156,11 +132,10 @@ def test_the_test_of_a_cancelled_request_is_ended(repo: Path, coord_for: As) -> 
     work(repo, "backend", "new.txt")
     made = merges.request(coord_for("backend"))
     landing = Landing(coord_for("owner"))
-    landing.advance(made.id)
-    assert landing.running is not None
+    drive_until(landing, lambda: landing.running)
     merges.cancel(coord_for("backend"), made.id)
     drive(landing)
-    assert landing.running is None
+    assert not landing.running
     assert git(repo, "log", "--format=%s", "-1") == "configured"
 
 
@@ -170,7 +145,8 @@ def test_the_links_to_the_live_folders_never_land(repo: Path, coord_for: As) -> 
     git(place, "commit", "-qm", "with links")
     merges.request(coord_for("backend"))
     git(repo, "checkout", "-q", "--detach")
-    (repo / ".coord.yaml").write_text((repo / ".coord.yaml").read_text() + "merge: {into: main}\n")
+    text = (repo / ".coord.yaml").read_text().replace("ungated: allow", "ungated: allow, into: main")
+    (repo / ".coord.yaml").write_text(text)
     coord = coord_for("owner")
     drive(Landing(coord))
     assert queue(coord) == []

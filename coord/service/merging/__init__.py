@@ -1,0 +1,1 @@
+"""The merge queue: batches stacked in memory, tested together, landed by compare-and-swap."""

@@ -1,0 +1,141 @@
+"""Stack requests upon a branch in memory, with no checkout; what does not fit leaves the stack by itself."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from coord.git import merge, worktree
+from coord.git.merge import Prediction
+from coord.model import quoting, trailers
+from coord.model.errors import NotFound, Refused
+from coord.model.records import MergeRequest
+from coord.model.untrusted import clean_line
+from coord.service.coord import Coord
+
+UNGATED, PASSED = "ungated", "passed"
+_SHOWN = 12
+Keyed = tuple[str, MergeRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A request that does not go with the others.
+
+    It is in the base already (`landed`), conflicts with the base, cannot be merged at all (`failed`), or is
+    `behind` one in the stack with which it conflicts.
+    """
+
+    key: str
+    one: MergeRequest
+    why: Literal["landed", "conflict", "failed", "behind"]
+    what: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Stack:
+    """Requests merged one upon the other; each member's `base` is the candidate of the one below."""
+
+    base: str
+    members: list[Keyed] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+
+    @property
+    def tip(self) -> str:
+        """The commit that the base is to become."""
+        return self.members[-1][1].candidate if self.members else self.base
+
+
+def stack(coord: Coord, base: str, requests: Iterable[Keyed], *, batch: str, most: int, gate: str) -> Stack:
+    """Merge requests upon BASE, in order, until there are MOST; who comes after another goes only with it.
+
+    A merge commit that a member has already is used again where it lies right upon what is below it.
+    """
+    made, present = Stack(base), set[str]()
+    for key, one in requests:
+        if len(made.members) == most:
+            break
+        if not present.issuperset(one.after):
+            continue
+        found = _upon(coord, made, (key, one), batch, gate)
+        if isinstance(found, Left):
+            made.left.append(found)
+        else:
+            made.members.append((key, found))
+            present.add(one.id)
+    return made
+
+
+def gate_of(one: MergeRequest) -> str:
+    """Return the gate that a member is tested by, or was."""
+    return one.gate.removeprefix(f"{PASSED} ")
+
+
+def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> MergeRequest | Left:
+    """Merge a request upon the stack, or say why it is left."""
+    (key, one), git, below = pair, coord.git, made.tip
+    if (one.batch, one.base, gate_of(one)) == (batch, below, gate or UNGATED) and git.tip(one.candidate) is not None:
+        return one
+    try:
+        if merge.already_in(git, below, one.head):
+            if not made.members or merge.already_in(git, made.base, one.head):
+                return Left(key, one, "landed", f"{one.into} had all of it already")
+            return Left(key, one, "behind", "all of it is in another that is ahead")
+        found = merge.predict(git, below, one.head)
+        if not found.clean:
+            return _conflicting(coord, made, key, one, found)
+    except (NotFound, Refused) as fault:  # a commit that is gone: trying again would not help
+        return Left(key, one, "failed", fault.message, fault.hint)
+    if links := set(worktree.committed_links(git, found.tree)) - set(worktree.committed_links(git, below)):
+        named = clean_line(" ".join(sorted(links)), 300)
+        detail = f"They lead to the live folders: `git rm --cached {named}`, commit, and request again."
+        return Left(key, one, "failed", f"it has coord's own links in a commit: {named}", detail)
+    position = made.members[-1][1].position + 1 if made.members else 1
+    one = replace(one, batch=batch, position=max(position, one.position), base=below, gate=gate or UNGATED, result="")
+    candidate = merge.commit(
+        git,
+        found.tree,
+        (below, one.head),
+        message(one),
+        author=trailers.author(one.agent),
+        at=coord.now(),
+    )
+    return replace(one, candidate=candidate)
+
+
+def _conflicting(coord: Coord, made: Stack, key: str, one: MergeRequest, found: Prediction) -> Left:
+    """Say with whom a request conflicts: with the base, or only with one that is ahead of it."""
+    upon_base = merge.predict(coord.git, made.base, one.head) if made.members else found
+    if not upon_base.clean:
+        return Left(key, one, "conflict", *blame(coord, one, made.base, upon_base.conflicts))
+    heights = (other for _, other in made.members)
+    first = next(other for other in heights if not merge.predict(coord.git, other.candidate, one.head).clean)
+    where = _named(found.conflicts)
+    return Left(key, one, "behind", f"conflicts with {first.branch} ({first.id}), which is ahead, in {where}")
+
+
+def blame(coord: Coord, one: MergeRequest, base: str, paths: tuple[str, ...]) -> tuple[str, str]:
+    """Say in which paths a request conflicts with the base, and who changed them there."""
+    touches = [touch for touch in merge.touched_by(coord.git, base, one.head, paths) if touch.side == "base"]
+    lines = [f"- {clean_line(path, 200)}" for path in paths]
+    commits = [
+        f"- {t.commit[:10]} by {clean_line(t.author, 60)} {quoting.one_line(t.subject, 100)}" for t in touches[:_SHOWN]
+    ]
+    parts = ["In conflict:", *lines, "", f"Changed on {one.into} meanwhile by:", *commits]
+    return f"it conflicts in {_named(paths)}", "\n".join(parts) + "\n"
+
+
+def _named(paths: tuple[str, ...]) -> str:
+    return ", ".join(clean_line(path, 120) for path in paths[:_SHOWN])
+
+
+def message(one: MergeRequest) -> str:
+    """Compose the merge commit: coord's own words and cleaned single lines, so that nothing in it can be forged."""
+    subject = clean_line(f"Merge {one.branch}: {one.title}", 72)
+    facts = {"Agent": one.agent, "Task": one.task, "Merge": one.id}
+    if one.gate == UNGATED:
+        facts["Gate"] = UNGATED
+    else:
+        facts |= {"Gate": PASSED, "Gate-Id": one.gate, "Batch": f"{one.batch} {one.position}"}
+    lines = (f"Coord-{name}: {clean_line(value, 100)}\n" for name, value in facts.items() if value)
+    return f"{subject}\n\n{''.join(lines)}"
