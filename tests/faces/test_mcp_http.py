@@ -5,6 +5,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +61,31 @@ def test_a_token_says_who_calls(repo: Path, url: str, mode: Literal["auto", "leg
             async with web, Client(streamable_http_client(url, http_client=web), mode=mode) as client:
                 assert (client.protocol_version >= "2026") == (mode == "auto")
                 assert words in said(await client.call_tool(name, given))
+
+    anyio.run(run)
+
+
+def test_who_watches_no_more_takes_nothing_from_others(repo: Path, url: str) -> None:
+    heard: list[str] = []
+
+    async def note(message: Any) -> None:
+        heard.append(str(getattr(getattr(message, "params", None), "uri", "")))
+
+    def client(who: str, handler: Any = None) -> Any:
+        web = httpx2.AsyncClient(headers={"Authorization": f"Bearer {token(repo, who)}"}, timeout=60)
+        return Client(streamable_http_client(url, http_client=web), mode="legacy", message_handler=handler)
+
+    async def run() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            async with client("backend", note) as one, client("frontend") as other:
+                await one.subscribe_resource("locks://")
+                await other.subscribe_resource("locks://")
+                await other.unsubscribe_resource("locks://")
+                await other.call_tool("acquire_file_lock", {"file_path": "README.md"})
+                with anyio.fail_after(30):
+                    while "locks://" not in heard:
+                        await anyio.sleep(0.05)
 
     anyio.run(run)
 

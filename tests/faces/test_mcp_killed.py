@@ -276,7 +276,10 @@ def test_a_restart_is_but_a_delay(repo: Path, daemon: Daemon) -> None:
     anyio.run(run)
 
 
-def test_a_call_that_waits_ends_when_it_is_taken_back(repo: Path, daemon: Daemon) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_a_call_that_waits_ends_when_it_is_taken_back(
+    repo: Path, daemon: Daemon, mode: Literal["auto", "legacy"]
+) -> None:
     with Coord.open(repo, who="frontend") as coord:
         tools.find("lock_acquire").command(coord, ("README.md",))
 
@@ -285,7 +288,7 @@ def test_a_call_that_waits_ends_when_it_is_taken_back(repo: Path, daemon: Daemon
             return len(tools.find("lock_list").command(coord).waiting)
 
     async def run() -> None:
-        async with Client(program(repo, "backend")) as client:
+        async with Client(program(repo, "backend"), mode=mode) as client:
             with anyio.move_on_after(20) as scope:
                 async with anyio.create_task_group() as group:
                     given = {"file_path": "README.md", "wait": "5m"}
@@ -300,14 +303,17 @@ def test_a_call_that_waits_ends_when_it_is_taken_back(repo: Path, daemon: Daemon
     anyio.run(run)
 
 
-def test_a_call_that_takes_long_says_that_it_goes_on(repo: Path, daemon: Daemon) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_a_call_that_takes_long_says_that_it_goes_on(
+    repo: Path, daemon: Daemon, mode: Literal["auto", "legacy"]
+) -> None:
     heard: list[str | None] = []
 
     async def note(progress: float, total: float | None, message: str | None) -> None:
         heard.append(message)
 
     async def run() -> None:
-        async with Client(program(repo, "backend")) as client:
+        async with Client(program(repo, "backend"), mode=mode) as client:
             result = await client.call_tool("mail_wait", {"timeout": "2s"}, progress_callback=note)
             assert result.is_error
             assert "no mail" in said(result)

@@ -132,7 +132,6 @@ def test_who_listens_hears_of_mail_and_of_new_agents(repo: Path) -> None:
 
     async def use(client: Client) -> None:
         async with client.listen(resource_subscriptions=["inbox://frontend"], resources_list_changed=True) as events:
-            await anyio.sleep(1.5)  # the first look, with which later ones are compared
             await anyio.to_thread.run_sync(say, repo, "news")
             with anyio.fail_after(15):
                 heard.append(await anext(aiter(events)))
@@ -147,25 +146,36 @@ def test_who_listens_hears_of_mail_and_of_new_agents(repo: Path) -> None:
 
 
 def test_who_subscribed_in_the_older_era_hears_it_too(repo: Path) -> None:
-    heard: list[str] = []
+    heard: list[tuple[str, str]] = []
     mode: Literal["legacy"] = "legacy"
 
     async def note(message: Any) -> None:
-        params = getattr(message, "params", None)
-        heard.append(str(getattr(params, "uri", "")))
+        heard.append((str(getattr(message, "method", "")), str(getattr(getattr(message, "params", None), "uri", ""))))
+
+    async def hears(method: str, uri: str) -> None:
+        with anyio.fail_after(15):
+            while (f"notifications/resources/{method}", uri) not in heard:
+                await anyio.sleep(0.05)
 
     async def run() -> None:
-        async with Client(program(repo), mode=mode, message_handler=note) as client:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                await client.subscribe_resource("locks://")
-            await anyio.sleep(1.5)
-            await client.call_tool("acquire_file_lock", {"file_path": "README.md"})
-            with anyio.fail_after(15):
-                while "locks://" not in heard:
-                    await anyio.sleep(0.05)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            async with Client(program(repo), mode=mode, message_handler=note) as client:
+                for _ in range(2):
+                    await client.subscribe_resource("locks://")
+                await client.subscribe_resource("inbox://frontend")
+                await client.call_tool("acquire_file_lock", {"file_path": "README.md"})
+                await hears("updated", "locks://")
+                config = repo / ".coord.yaml"
+                config.write_text(config.read_text().replace("  security:", "  tester: {}\n  security:"))
+                await hears("list_changed", "")
+                await client.unsubscribe_resource("locks://")
+                await client.call_tool("release_file_lock", {"file_path": "README.md"})
+                await client.call_tool("send_message", {"to": "frontend", "content": "x"})
+                await hears("updated", "inbox://frontend")
 
     anyio.run(run)
+    assert heard.count(("notifications/resources/updated", "locks://")) == 1
 
 
 def test_a_state_changes_with_what_it_stands_for_and_not_with_time(repo: Path) -> None:

@@ -197,6 +197,15 @@ def test_wrong_words_are_answered_in_words(repo: Path, name: str, given: dict[st
     within(repo, "backend", use)
 
 
+def test_every_tool_that_lacks_something_says_what_and_what_next(repo: Path) -> None:
+    for tool in tools.every().values():
+        if lacking := tool.schema().get("required"):
+            outcome = call(tool, {}, Caller(repo, "backend"), hand=Hand())
+            assert outcome.failed
+            assert f"{lacking[0]} is missing" in outcome.text, tool.name
+            assert f"\nnext: {lacking[0]}: " in outcome.text, tool.name
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [

@@ -40,7 +40,7 @@ _LIST = ""  # what is watched where it is no resource, but the list of them
 def made(who: WhoCalls) -> Server[Any]:
     """Make a server whose callers are told apart by WHO."""
     answers = _Answers(who)
-    return Server(
+    made: Server[Any] = Server(
         "coord",
         version=coord.__version__,
         title="coord",
@@ -58,6 +58,8 @@ def made(who: WhoCalls) -> Server[Any]:
         on_get_prompt=answers.get_prompt,
         on_completion=answers.complete,
     )
+    made.add_notification_handler("notifications/initialized", types.NotificationParams, answers.greeted)
+    return made
 
 
 def options(server: Server[Any]) -> InitializationOptions:
@@ -72,8 +74,9 @@ class _Answers:
         self._who = who
         self._bus = InMemorySubscriptionBus()
         self._listening = ListenHandler(self._bus)
-        self._watched: dict[str, list[Caller]] = {}  # by whom each resource is, in either era
-        self._sessions: dict[str, list[ServerSession]] = {}  # those of the older era, by resource
+        self._watched: dict[str, dict[object, Caller]] = {}  # by whom each resource is, in either era
+        self._known: dict[str, object] = {}  # how each of them was at the last look
+        self._sessions: dict[tuple[str, str], ServerSession] = {}  # those of the older era, by resource and connection
         self._limiter = anyio.CapacityLimiter(_THREADS)
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
@@ -157,30 +160,40 @@ class _Answers:
 
     # Who watches what
 
+    async def greeted(self, context: Context, _params: object) -> None:
+        """Tell a client of the older era of new resources, which one of the newer asks for."""
+        with suppress(MCPError):  # it shows when resources are asked for
+            await self._watch_for(_connection(context), _LIST, self._who(context).caller)
+            self._sessions[_LIST, _connection(context)] = context.session
+
     async def subscribe(self, context: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
-        caller = self._who(context).caller
-        await self._looked(partial(resources.state, caller, params.uri))
-        self._watched.setdefault(params.uri, []).append(caller)
-        self._sessions.setdefault(params.uri, []).append(context.session)
+        await self._watch_for(_connection(context), params.uri, self._who(context).caller)
+        self._sessions[params.uri, _connection(context)] = context.session
         return types.EmptyResult()
 
-    async def unsubscribe(self, _context: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
-        self._watched.pop(params.uri, None)
-        self._sessions.pop(params.uri, None)
+    async def unsubscribe(self, context: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
+        self._watched.get(params.uri, {}).pop(_connection(context), None)
+        self._sessions.pop((params.uri, _connection(context)), None)
         return types.EmptyResult()
 
     async def listen(
         self, context: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        caller, asked = self._who(context).caller, params.notifications
+        caller, asked, listener = self._who(context).caller, params.notifications, object()
         wanted = [*(asked.resource_subscriptions or ()), *([_LIST] if asked.resources_list_changed else ())]
-        for uri in wanted:
-            self._watched.setdefault(uri, []).append(caller)
         try:
+            for uri in wanted:
+                await self._watch_for(listener, uri, caller)
             return await self._listening(context, params)
         finally:
             for uri in wanted:
-                self._watched[uri].remove(caller)
+                self._watched.get(uri, {}).pop(listener, None)
+
+    async def _watch_for(self, watcher: object, uri: str, caller: Caller) -> None:
+        """Compare URI from now on with how it is now: what changes before the next look is told, too."""
+        state = await self._looked(partial(_state, caller, uri))
+        self._known.setdefault(uri, state)
+        self._watched.setdefault(uri, {})[watcher] = caller
 
     @asynccontextmanager
     async def watching(self, _server: Server[Any]) -> AsyncIterator[None]:
@@ -191,25 +204,29 @@ class _Answers:
             beside.cancel_scope.cancel()
 
     async def _watch(self) -> None:
-        known: dict[str, object] = {}
         while True:
+            await anyio.sleep(_LOOK)
             for uri, callers in list(self._watched.items()):
                 if not callers:
-                    del self._watched[uri]
-                    known.pop(uri, None)
+                    del self._watched[uri], self._known[uri]
                     continue
-                look = partial(_state, callers[0], uri)
-                with suppress(CoordError):  # it shows when it is asked for
+                look = partial(_state, next(iter(callers.values())), uri)
+                with suppress(CoordError, OSError):  # it shows when it is asked for
                     state = await self._in_thread(look)
-                    if uri in known and known[uri] != state:
+                    before, self._known[uri] = self._known[uri], state
+                    if before != state:
                         await self._tell(uri)
-                    known[uri] = state
-            await anyio.sleep(_LOOK)
 
     async def _tell(self, uri: str) -> None:
         await self._bus.publish(ResourceUpdated(uri=uri) if uri else ResourcesListChanged())
-        for session in self._sessions.get(uri, ()):
-            await session.send_resource_updated(uri)
+        for session in [session for (watched, _), session in self._sessions.items() if watched == uri]:
+            await (session.send_resource_updated(uri) if uri else session.send_resource_list_changed())
+
+
+def _connection(context: Context) -> str:
+    """Return what tells connections of one server apart: over HTTP there are many, else there is one."""
+    request: Any = context.request
+    return request.headers.get("mcp-session-id", "") if request is not None else ""
 
 
 def _state(caller: Caller, uri: str) -> object:
