@@ -49,7 +49,7 @@ unit: $(READY) $(SUITES)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-clients: $(READY) $(CLIENTS)/.ready ## the real assistants inside, offline; large downloads; ONLY=name picks tests
-	COORD_CLIENTS="$(CURDIR)/$(CLIENTS)" tests/clients/offline $(BIN)/pytest tests/clients --basetemp "$${TMPDIR:-/tmp}/coord-clients" --timeout 600 --durations 0 --durations-min 1 -rA --show-capture no $(if $(ONLY),-k "$(ONLY)")
+	COORD_CLIENTS="$(CURDIR)/$(CLIENTS)" tests/clients/offline $(BIN)/pytest tests/clients --basetemp "$${TMPDIR:-/tmp}/coord-clients" --timeout 600 -vv $(if $(ONLY),-k "$(ONLY)")
 
 $(CLIENTS)/.ready: tests/clients/package.json tests/clients/package-lock.json
 	@mkdir -p $(CLIENTS)

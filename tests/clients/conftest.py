@@ -16,6 +16,34 @@ from hooking import daemon
 from support import git
 
 AGENTS = ("backend", "frontend")
+FIGURES: list[str] = []
+LOST: dict[str, int] = {}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was measured, and that nothing could be reached but this machine."""
+    terminalreporter.section("figures")
+    for line in (
+        *FIGURES,
+        *(f"{name}: {count} packets for elsewhere, all lost" for name, count in sorted(LOST.items())),
+    ):
+        terminalreporter.line(line)
+
+
+@pytest.fixture(autouse=True)
+def _offline(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test runs where a program could reach more than loopback; what tried to is counted."""
+    interfaces = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
+    assert interfaces == ["lo"], f"run it by tests/clients/offline: there is {interfaces}"
+    before = _lost()
+    yield
+    name = request.node.name.partition("[")[2].rstrip("]") or "claude"
+    LOST[name] = LOST.get(name, 0) + _lost() - before
+
+
+def _lost() -> int:
+    names, counts = (line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Ip:"))
+    return int(dict(zip(names, counts, strict=True))["OutNoRoutes"])
 
 
 @dataclass(frozen=True)
@@ -24,6 +52,7 @@ class Ground:
 
     repo: Path
     home: Path
+    daemon: "subprocess.Popen[bytes]"
     stack: ExitStack
     pool: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
 
@@ -62,10 +91,11 @@ class Ground:
         plain: Plain = json.loads(done.stdout)
         return plain
 
-    def mail(self, to: str, text: str, *words: str) -> str:
-        """Send mail to an agent from the other one, and return its id."""
+    def mail(self, to: str, text: str, *words: str) -> Plain:
+        """Send mail to an agent from the other one."""
         sender = next(agent for agent in AGENTS if agent != to)
-        return str(self.coord(sender, "mail", "send", to, text, *words)["message"]["id"])
+        message: Plain = self.coord(sender, "mail", "send", to, text, *words)["message"]
+        return message
 
     def held(self) -> dict[str, str]:
         """Return who holds which scope."""
@@ -86,13 +116,12 @@ def ground(repo: Path, tmp_path: Path) -> Iterator[Ground]:
     home.mkdir()
     (home / ".gitconfig").write_bytes((tmp_path / ".home/.gitconfig").read_bytes())
     with ExitStack() as stack:
-        found = Ground(repo, home, stack)
+        found = Ground(repo, home, stack.enter_context(daemon(repo)), stack)
         for program in PROGRAMS:
             program.settle(home, [repo, *map(found.tree, AGENTS)])
         found.coord("owner", "agents", "install", *(program.name for program in PROGRAMS), "--write")
         git(repo, "add", "-A")
         git(repo, "commit", "-qm", "let the assistants know coord")
-        stack.enter_context(daemon(repo))
         found.coord("owner", "worktree", "add", *AGENTS)
         stack.enter_context(found.pool)
         yield found

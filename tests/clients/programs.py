@@ -42,6 +42,10 @@ class Program(ABC):
         """Return the command line of a session that ends when its model has nothing more to say."""
 
     @abstractmethod
+    def words_at_terminal(self, url: str, prompt: str) -> list[str]:
+        """Return the command line of a session that a person sits before."""
+
+    @abstractmethod
     def surroundings(self, url: str) -> Mapping[str, str]:
         """Return the variables that lead it to the server at URL, and to nobody else."""
 
@@ -106,6 +110,9 @@ class Claude(Program):
     def words(self, url: str, prompt: str) -> list[str]:
         return ["claude", "-p", prompt]
 
+    def words_at_terminal(self, url: str, prompt: str) -> list[str]:
+        return ["claude", prompt]
+
     def surroundings(self, url: str) -> Mapping[str, str]:
         return {
             "ANTHROPIC_BASE_URL": url,
@@ -140,8 +147,14 @@ class Codex(Program):
         (home / ".codex/config.toml").write_text("\n".join(lines) + "\n")
 
     def words(self, url: str, prompt: str) -> list[str]:
+        return ["codex", "exec", *self._flags(url), prompt]
+
+    def words_at_terminal(self, url: str, prompt: str) -> list[str]:
+        return ["codex", *self._flags(url), prompt]
+
+    def _flags(self, url: str) -> list[str]:
         flags = ["--dangerously-bypass-approvals-and-sandbox", "--dangerously-bypass-hook-trust"]
-        return ["codex", "exec", *flags, "-c", f'model_providers.standin.base_url="{url}/v1"', prompt]
+        return [*flags, "-c", f'model_providers.standin.base_url="{url}/v1"']
 
     def surroundings(self, url: str) -> Mapping[str, str]:
         return {"RUST_LOG": "error"}
@@ -159,6 +172,7 @@ class Gemini(Program):
 
     name = "gemini"
     dialect = Google()
+    _FLAGS = ("--approval-mode", "yolo", "--model", "gemini-3-pro")
 
     def settle(self, home: Path, folders: Sequence[Path]) -> None:
         quiet = {"general": {"disableAutoUpdate": True, "disableUpdateNag": True}, "telemetry": {"enabled": False}}
@@ -169,7 +183,10 @@ class Gemini(Program):
         _write(home / ".gemini/trustedFolders.json", {str(folder): "TRUST_FOLDER" for folder in folders})
 
     def words(self, url: str, prompt: str) -> list[str]:
-        return ["gemini", "--approval-mode", "yolo", "--model", "gemini-3-pro", "-p", prompt]
+        return ["gemini", *self._FLAGS, "-p", prompt]
+
+    def words_at_terminal(self, url: str, prompt: str) -> list[str]:
+        return ["gemini", *self._FLAGS, "-i", prompt]
 
     def surroundings(self, url: str) -> Mapping[str, str]:
         return {"GEMINI_API_KEY": NO_KEY, "GOOGLE_GEMINI_BASE_URL": url, "GEMINI_CLI_NO_RELAUNCH": "true"}

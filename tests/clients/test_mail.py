@@ -55,3 +55,18 @@ def test_it_is_not_kept_for_ever(ground: Ground, program: Program) -> None:
     ground.mail("backend", LATER, "--priority", "urgent")
     model = ground.run(program, "backend", [Say("I stop.")])
     assert 2 <= len(model.asked) <= 10
+
+
+def test_it_goes_on_without_a_daemon(ground: Ground, program: Program) -> None:
+    def urgent(_: Asked) -> Blocks:
+        ground.mail("backend", LATER, "--priority", "urgent")
+        return [Call("send_message", {"to": "frontend", "content": SENT}, server="coord")]
+
+    ground.daemon.kill()
+    ground.daemon.wait()
+    model = ground.run(
+        program, "backend", urgent, [Say("I am done.")], [Call("check_messages", server="coord")], [Say("Now.")]
+    )
+    assert f"> {LATER}" in model.asked[1].heard
+    assert "before you stop" in model.asked[2].heard
+    assert ground.coord("frontend", "mail", "list")["unread"] == 1
