@@ -86,7 +86,7 @@ class Loop:
     def cycle(self, hint: Hint, *, full: bool) -> float:
         """Look, decide and act until nothing is left to do; return in how many seconds there will be, 0 if in none."""
         for _ in range(_ROUNDS):
-            self.performer.landing.tend()
+            self.performer.tend()
             view = self.observer.view(full=full)
             actions: list[Action] = [action for rule in RULES for action in rule(view, hint)]
             # A list, not a generator: every action is performed, not only those up to the first that worked.

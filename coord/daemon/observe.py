@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from coord.daemon import settled
-from coord.daemon.plan import Dropped, Read, Settled, View, Waiting
+from coord.daemon.plan import Dropped, Due, Read, Settled, View, Waiting
 from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
 from coord.model.records import Lock
-from coord.service import clock, handwritten, leasebook, looks, merges, verify
+from coord.service import calling, clock, handwritten, leasebook, looks, merges, verify
 from coord.service.clock import Pace
 from coord.service.coord import Coord
 
@@ -105,6 +105,7 @@ class Observer:
             settled=settled.look(coord) if full else Settled(),
             drifted=full and any(one.by_hand for one in verify.drift(coord, self._looks)),
             fragmented=full and maintain.needs_repack(coord.place.common),
+            due=tuple(Due(*one) for one in calling.due(coord)),
         )
 
     def reminded(self, mailbox: str, ids: tuple[str, ...], level: int) -> None:

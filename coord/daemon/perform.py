@@ -18,10 +18,11 @@ from coord.daemon.plan import (
     Repack,
     Retire,
     Trim,
+    Wake,
 )
 from coord.git import maintain
 from coord.model.errors import CoordError
-from coord.service import adopt, leasebook, upkeep, verify, watching
+from coord.service import adopt, calling, leasebook, upkeep, verify, watching
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
 
@@ -59,6 +60,17 @@ class Performer:
         self.landing = Landing(coord)
         self.say = say
         self._backoff = Backoff()
+        self._calls: list[calling.Under] = []
+
+    def tend(self) -> None:
+        """Look after what was begun and goes on beside the cycles."""
+        self.landing.tend()
+        now = self.coord.clock.monotonic()
+        for call in tuple(self._calls):
+            if (word := calling.ended(call, now)) is not None:
+                self._calls.remove(call)
+                if word:
+                    self.say(f"failed: {word}; trying again later")
 
     def perform(self, action: Action) -> bool:
         """Carry out ACTION; True when something changed, so that another cycle is worth while."""
@@ -88,12 +100,6 @@ class Performer:
                     return True
             case Retire(chosen, why):
                 return upkeep.retire(coord, chosen, why) > 0
-            case Discard(names):
-                upkeep.discard(coord, names)
-                return False
-            case Trim():
-                watching.trim(coord)
-                return False
             case Remind(mailbox, to, level, ids):
                 upkeep.remind(coord, mailbox, to, level, ids)
                 self.observer.reminded(mailbox, ids, level)
@@ -102,9 +108,22 @@ class Performer:
                 return self.landing.advance(into)
             case Reconcile():
                 return verify.reconcile(coord, verify.drift(coord)) > 0
-            case Repack():
-                maintain.tend(coord.place.common)
+            case Discard() | Trim() | Repack() | Wake():
+                self._beside(action)
                 return False
+
+    def _beside(self, action: Discard | Trim | Repack | Wake) -> None:
+        """Carry out what changes nothing that a rule looks at."""
+        match action:
+            case Discard(names):
+                upkeep.discard(self.coord, names)
+            case Trim():
+                watching.trim(self.coord)
+            case Repack():
+                maintain.tend(self.coord.place.common)
+            case Wake(due):
+                if under := calling.begin(self.coord, due.client, due.session, due.way):
+                    self._calls.append(under)
 
     def _note(self, action: Action, fault: CoordError | OSError, now: float) -> None:
         count = self._backoff.failed(action, now)

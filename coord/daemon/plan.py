@@ -79,6 +79,16 @@ class Settled:
     told: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An idle session that is to be woken now, which way, and for which messages."""
+
+    client: str
+    session: str
+    way: str
+    ids: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """The world at one moment, as every rule of a cycle sees it.
@@ -100,6 +110,7 @@ class View:
     settled: Settled = Settled()
     drifted: bool = False
     fragmented: bool = False
+    due: tuple[Due, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +189,14 @@ class Repack:
     """Let git combine the ledger's small packs, in the background."""
 
 
-Action = Adopt | Forward | ExpireLease | FreeDead | Retire | Discard | Trim | Remind | Merge | Reconcile | Repack
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Wake an idle session."""
+
+    due: Due
+
+
+Action = Adopt | Forward | ExpireLease | FreeDead | Retire | Discard | Trim | Remind | Merge | Reconcile | Repack | Wake
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ class Wake:
 class Session:
     """One session as it was last heard of; `why` says what limits it, `process` is the client's own.
 
-    `wake` is its latest wake-up, whether or not that was seen to work.
+    `store` is where its client keeps its sessions, if not where it does by itself. `wake` is its latest
+    wake-up, whether or not that was seen to work.
     """
 
     client: str
@@ -65,6 +66,7 @@ class Session:
     state: State = "active"
     why: str = ""
     process: Process | None = None
+    store: str = ""
     wake: Wake | None = None
 
 
@@ -132,6 +134,13 @@ def going_on(coord: Coord) -> list[Session]:
         if session and session.state != "ended" and session.process and oslock.is_alive(session.process):
             found.append(session)
     return sorted(found, key=lambda one: one.seen_at, reverse=True)
+
+
+def every(coord: Coord, client: str) -> Iterator[Kept]:
+    """Yield the sessions of a client as they are kept."""
+    for path in _files(coord):
+        if path.name.startswith(f"{client}-") and (found := _read(path)):
+            yield found
 
 
 @contextmanager

@@ -23,15 +23,23 @@ def due(coord: Coord, agent: str, kept: Kept) -> tuple[Message, ...]:
         return ()
     found = tuple(message for message in handing.new(coord, agent, kept.memory.handed) if _is_worth_it(coord, message))
     wake = kept.session.wake
-    if wake is not None and is_called(kept.session) and {message.id for message in found} <= set(wake.ids):
-        patience = min(_FIRST * 2 ** min(wake.tries - 1, 16), _LONGEST)
-        return found if coord.now() - wake.at >= patience else ()
+    if wake is not None and {message.id for message in found} <= set(wake.ids):
+        return () if is_patient(kept.session, coord.now()) else found
     return found
 
 
 def is_called(session: Session) -> bool:
     """Tell whether a session was called, and nothing shows yet that it woke."""
     return session.wake is not None and session.wake.seen_at is None
+
+
+def is_patient(session: Session, now: datetime) -> bool:
+    """Tell whether a session was called so lately that it may still wake of it."""
+    wake = session.wake
+    if wake is None or wake.seen_at is not None:
+        return False
+    patience: timedelta = min(_FIRST * 2 ** min(wake.tries - 1, 16), _LONGEST)
+    return now - wake.at < patience
 
 
 def called(session: Session, way: str, found: tuple[Message, ...], now: datetime) -> Session:

@@ -57,8 +57,8 @@ class Call:
             door.close()
 
     def _answered(self, door: "reach.Door", give: "Callable[[bytes, bytes, bytes, bytes], int]") -> int | None:
-        named = os.environ.get("COORD_AGENT", "")
-        facts = "\0".join((self.here, str(self.parent), self.client, named, self.waits))
+        told = (os.environ.get(name, "") for name in ("COORD_AGENT", "CODEX_HOME"))
+        facts = "\0".join((self.here, str(self.parent), self.client, self.waits, *told))
         try:
             door.settimeout(_BEGINS_WITHIN)
             reach.send(door, b"hook", os.fsencode(facts), self.payload)

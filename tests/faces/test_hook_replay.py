@@ -32,7 +32,7 @@ def ask(repo: Path) -> Ask:
     serve = serving.visitors()
 
     def asked(client: str, data: bytes) -> Heard:
-        facts = "\0".join((str(repo), str(os.getpid()), client, "frontend", ""))
+        facts = "\0".join((str(repo), str(os.getpid()), client, "", "frontend", ""))
         here, there = socket.socketpair()
         with here, there:
             here.sendall(b"k")

@@ -9,7 +9,8 @@ from coord.daemon.rules.keep import keep
 from coord.daemon.rules.merge import merge
 from coord.daemon.rules.sweep import sweep
 from coord.daemon.rules.tidy import tidy
+from coord.daemon.rules.wake import wake
 
 Rule = Callable[[View, Hint], list[Action]]
 
-RULES: tuple[Rule, ...] = (deliver, expire, merge, sweep, tidy, keep)
+RULES: tuple[Rule, ...] = (deliver, expire, merge, sweep, tidy, keep, wake)

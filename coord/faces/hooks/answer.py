@@ -28,11 +28,13 @@ class Caller:
     """Who runs the hook, as its surroundings say: the agent named there, and the process that started it.
 
     One that waits beside a session says in `waits` that it is "new" or asks "again", and its pid.
+    `store` is where the client keeps its sessions, as it was told to.
     """
 
     named: str = ""
     parent: int = 0
     waits: str = ""
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def _note(call: Call, caller: Caller) -> None:
         why=hooked.trouble,
         doing=_doing(hooked) or old.doing,
         process=process,
+        store=(caller.store or old.store) if hooked.client == "codex" else "",
         wake=call.woken or old.wake,
     )
     kept.memory.said = hooked.said or kept.memory.said

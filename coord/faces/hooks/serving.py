@@ -59,7 +59,7 @@ def visitors() -> Callable[[socket.socket, Sequence[bytes]], None]:
 
     def serve(visitor: socket.socket, fields: Sequence[bytes]) -> None:
         facts, data = fields
-        cwd, parent, client, named, waits = os.fsdecode(facts).split("\0")
+        cwd, parent, client, waits, named, store = os.fsdecode(facts).split("\0")
         reach.send(visitor, b"")
 
         def tell(reply: Reply) -> bool:
@@ -67,7 +67,7 @@ def visitors() -> Callable[[socket.socket, Sequence[bytes]], None]:
             visitor.settimeout(_SEEN_WITHIN)
             return visitor.recv(1) == b"k"
 
-        work = Work(_unlimited, Path(cwd), Caller(named, int(parent), waits), kept)
+        work = Work(_unlimited, Path(cwd), Caller(named, int(parent), waits, store), kept)
         _served(work, client, data, tell)
 
     return serve
@@ -81,7 +81,7 @@ def here(client: str, *, parent: int, waits: str = "") -> int:
         given.append(_given(reply))
         return given[-1] == reply.status
 
-    caller = Caller(os.environ.get("COORD_AGENT", ""), parent, waits)
+    caller = Caller(os.environ.get("COORD_AGENT", ""), parent, waits, os.environ.get("CODEX_HOME", ""))
     try:
         _served(Work(_limit, Path.cwd(), caller, Kept()), client, sys.stdin.buffer.read(), tell)
     except Exception as fault:  # after the answer: it stands

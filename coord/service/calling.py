@@ -1,0 +1,95 @@
+"""Ways to wake a session beside which nobody can wait: the client's own program is asked to.
+
+`codex queue` puts a message into a running session, which takes it up within seconds. The message is the
+constant one; whose mail it is about, the hook that the session then calls says.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from coord.model.errors import NotFound, TimedOut, Unavailable
+from coord.service import sessions, waking
+from coord.service.coord import Coord
+from coord.service.sessions import Kept, Session
+
+WAYS = {"codex": "codex queue"}
+_PATIENCE, _LONGEST = 1.0, 60.0
+
+
+@dataclass(slots=True)
+class Under:
+    """A way under way: `ends` is the moment by which it must have ended."""
+
+    process: subprocess.Popen[bytes]
+    way: str
+    ends: float
+
+
+def due(coord: Coord) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """Yield the sessions that are to be called now: client, id, way, and for which messages."""
+    for client, way in WAYS.items():
+        for kept in sessions.every(coord, client):
+            if ids := _ids(coord, kept):
+                yield client, kept.session.id, way, ids
+
+
+def begin(coord: Coord, client: str, session: str, way: str) -> Under | None:
+    """Begin to wake a session; None where there is no reason any more.
+
+    Raises:
+        NotFound: the client's program is not there.
+        Unavailable: it cannot be started, or another hook of the session takes too long.
+    """
+    with suppress(TimedOut), sessions.opened(coord, client, session, timeout=_PATIENCE) as kept:
+        if not _ids(coord, kept):
+            return None
+        agent = kept.session.agent
+        found = waking.due(coord, agent, kept)
+        kept.session = waking.called(kept.session, way, found, coord.now())
+        return Under(_started(coord, kept.session), way, coord.clock.monotonic() + _LONGEST)
+    return None
+
+
+def ended(under: Under, now: float) -> str | None:
+    """Return how it ended, "" where it did as it should; None while it goes on. One that hangs is ended."""
+    status = under.process.poll()
+    if status is None and now > under.ends:
+        under.process.kill()
+        under.process.wait()
+        return f"{under.way} took longer than {_LONGEST:g} s"
+    if status is None:
+        return None
+    return f"{under.way} ended with status {status}" if status else ""
+
+
+def _ids(coord: Coord, kept: Kept) -> tuple[str, ...]:
+    session = kept.session
+    if coord.config.hooks.wake == "off" or session.agent not in coord.config.names or not sessions.is_there(session):
+        return ()
+    if waking.is_patient(session, coord.now()):  # one call brings all that came meanwhile
+        return ()
+    return tuple(message.id for message in waking.due(coord, session.agent, kept))
+
+
+def _started(coord: Coord, session: Session) -> subprocess.Popen[bytes]:
+    words = ["codex", "queue", f"--thread={session.id}", f"--message={waking.NOTICE}"]
+    env = {**os.environ, **({"CODEX_HOME": session.store} if session.store else {})}
+    try:
+        return subprocess.Popen(
+            words,
+            cwd=coord.home,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise NotFound(
+            "codex is not on the daemon's PATH: it wakes no session", hint="start the daemon where it is"
+        ) from None
+    except OSError as fault:
+        raise Unavailable(f"codex cannot be started: {fault}", hint="see `coord doctor`") from None
