@@ -19,6 +19,7 @@ _NOUNS = (
     "checkpoints",
     "decisions",
     "doctor",
+    "foresight",
     "guarding",
     "history",
     "locks",

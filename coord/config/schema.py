@@ -133,6 +133,9 @@ class Watch:
     scan_every: Annotated[
         timedelta, Key("a full look, for changes nobody announced", checks.between(_SECOND / 10, _HOUR))
     ] = 10 * _SECOND
+    foresee_every: Annotated[
+        timedelta, Key("a look ahead for conflicts in work not committed yet", checks.between(_SECOND, _DAY))
+    ] = _MINUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

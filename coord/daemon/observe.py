@@ -7,14 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from coord.daemon import settled
-from coord.daemon.plan import Dropped, Due, Read, Settled, View, Waiting
+from coord.daemon.plan import Dropped, Due, Foreseen, Read, Settled, View, Waiting
 from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
+from coord.model.foresight import Pair
 from coord.model.records import Lock
-from coord.service import calling, clock, handwritten, leasebook, looks, merges, verify
+from coord.service import calling, clock, foresight, handwritten, leasebook, looks, merges, verify
 from coord.service.clock import Pace
 from coord.service.coord import Coord
+from coord.service.foresight import Forecast, Place
 
 R = TypeVar("R")
 _REMINDERS = ("mail.reminded", "mail.escalated")
@@ -67,13 +69,15 @@ class _Cache:
 class Observer:
     """Looks at the repository; keeps only what can be read again."""
 
-    def __init__(self, coord: Coord) -> None:
+    def __init__(self, coord: Coord, foreseen: Callable[[], Forecast | None] = lambda: None) -> None:
         self.coord = coord
+        self._foreseen = foreseen
         self.placed: set[str] = set()
         self._cache = _Cache()
         self._looks = looks.Looks(coord)
         self._pace: Pace | None = None
         self._reminded: dict[tuple[str, str], int] | None = None
+        self._warned: dict[Pair, frozenset[str]] | None = None
         self._ledger_read: tuple[str | None, tuple[Read, ...]] = (None, ())
 
     def view(self, *, full: bool) -> View:
@@ -102,6 +106,7 @@ class Observer:
             locks=locks,
             dead_holders=_dead(locks),
             merges=tuple(request for _, request in merges.waiting(coord)),
+            conflicts=tuple(self._conflicts()),
             settled=settled.look(coord) if full else Settled(),
             drifted=full and any(one.by_hand for one in verify.drift(coord, self._looks)),
             fragmented=full and maintain.needs_repack(coord.place.common),
@@ -112,6 +117,27 @@ class Observer:
         """Note that somebody was told of these messages; the ledger holds it for the next daemon."""
         if self._reminded is not None:
             self._reminded.update({(mailbox, one): level for one in ids})
+
+    def warned(self) -> None:
+        """Note that somebody was told of a conflict, or that it is gone; the ledger holds of which."""
+        self._warned = None
+
+    def foreseen(self, first: str, second: str) -> Place | None:
+        """Return a conflict of the latest forecast."""
+        found = self._foreseen()
+        pairs = found.conflicts if found is not None else ()
+        return next((one for one in pairs if (one.first, one.second) == (first, second)), None)
+
+    def _conflicts(self) -> Iterator[Foreseen]:
+        found = self._foreseen()
+        if found is None:
+            return
+        if self._warned is None:
+            self.coord.committer.settle()
+            self._warned = foresight.told(self.coord)
+        now = {(one.first, one.second): frozenset(one.marks) for one in found.conflicts}
+        for pair in {**now, **self._warned}:
+            yield Foreseen(*pair, now.get(pair, frozenset()), self._warned.get(pair, frozenset()))
 
     def _dropped(self) -> Iterator[Dropped]:
         found = handwritten.waiting(self.coord)

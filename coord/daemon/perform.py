@@ -8,6 +8,7 @@ from coord.daemon.observe import Observer
 from coord.daemon.plan import (
     Action,
     Adopt,
+    CallOff,
     Discard,
     ExpireLease,
     Forward,
@@ -19,10 +20,11 @@ from coord.daemon.plan import (
     Retire,
     Trim,
     Wake,
+    Warn,
 )
 from coord.git import maintain
 from coord.model.errors import CoordError
-from coord.service import adopt, calling, leasebook, upkeep, verify, watching
+from coord.service import adopt, calling, foresight, leasebook, upkeep, verify, watching
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
 
@@ -106,6 +108,8 @@ class Performer:
                 return True
             case Merge(into):
                 return self.landing.advance(into)
+            case Warn() | CallOff():
+                return self._speak_of(action)
             case Reconcile():
                 return verify.reconcile(coord, verify.drift(coord)) > 0
             case Discard() | Trim() | Repack() | Wake():
@@ -124,6 +128,18 @@ class Performer:
             case Wake(due):
                 if under := calling.begin(self.coord, due.client, due.session, due.way):
                     self._calls.append(under)
+
+    def _speak_of(self, conflict: Warn | CallOff) -> bool:
+        pair = conflict.first, conflict.second
+        place = self.observer.foreseen(*pair)
+        if (place is None) is isinstance(conflict, Warn):  # it came or went since the rule saw it
+            return False
+        if place is not None:
+            foresight.tell(self.coord, place)
+        else:
+            foresight.over(self.coord, pair)
+        self.observer.warned()
+        return True
 
     def _note(self, action: Action, fault: CoordError | OSError, now: float) -> None:
         count = self._backoff.failed(action, now)

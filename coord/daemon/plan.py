@@ -89,6 +89,16 @@ class Due:
     ids: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A conflict between two agents' work, or one's and the base (""): where it is now, and where they were told of."""
+
+    first: str
+    second: str
+    marks: frozenset[str]
+    told: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """The world at one moment, as every rule of a cycle sees it.
@@ -107,6 +117,7 @@ class View:
     locks: tuple[Lock, ...] = ()
     dead_holders: tuple[int, ...] = ()
     merges: tuple[MergeRequest, ...] = ()
+    conflicts: tuple[Foreseen, ...] = ()
     settled: Settled = Settled()
     drifted: bool = False
     fragmented: bool = False
@@ -180,6 +191,23 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
+class Warn:
+    """Tell two agents that what they have now will conflict, or one that it will with the base."""
+
+    first: str
+    second: str
+    marks: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CallOff:
+    """Record that a conflict which agents were told of is gone."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reconcile:
     """Record what was changed by hand in the folders."""
 
@@ -196,7 +224,22 @@ class Wake:
     due: Due
 
 
-Action = Adopt | Forward | ExpireLease | FreeDead | Retire | Discard | Trim | Remind | Merge | Reconcile | Repack | Wake
+Action = (
+    Adopt
+    | Forward
+    | ExpireLease
+    | FreeDead
+    | Retire
+    | Discard
+    | Trim
+    | Remind
+    | Merge
+    | Warn
+    | CallOff
+    | Reconcile
+    | Repack
+    | Wake
+)
 
 
 @dataclass(frozen=True, slots=True)

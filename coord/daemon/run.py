@@ -12,6 +12,7 @@ from types import FrameType, MappingProxyType
 
 from coord.daemon import door, sources
 from coord.daemon.committing import Committing
+from coord.daemon.foreseeing import Foreseeing
 from coord.daemon.loop import Loop
 from coord.daemon.narrate import Narrator
 from coord.daemon.observe import Observer
@@ -61,14 +62,15 @@ def _session(
         coord.commits = True
         narrator = Narrator(coord, say)  # first: what comes once others can see the daemon is told
         watching.announce(coord)
-        observer = Observer(coord)
+        foreseeing = Foreseeing(coord, say, lambda: _ring(coord))
+        observer = Observer(coord, lambda: foreseeing.latest)
         performer = Performer(coord, observer, say)
         committing = Committing(coord, say, narrator.tell)
         loop = Loop(coord, observer, performer)
         say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
         with sources.watching(coord.home, moved=loop.moved, ring=lambda: _ring(coord)) as watched:
             try:
-                with committing.going_on(), door.opened(coord.private, answers, say):
+                with committing.going_on(), foreseeing.going_on(), door.opened(coord.private, answers, say):
                     try:
                         loop.run(bell, lambda: stopped() or bell.is_lost() or watched.is_lost(), until)
                     finally:
@@ -82,13 +84,15 @@ def once(coord: Coord, *, say: Callable[[str], None]) -> None:
     """Do everything there is to do now, and end: for a crontab, or to see what the daemon would do."""
     with _alone(coord), coord.bells.listen(DAEMON_BELL):
         coord.commits = True
-        observer = Observer(coord)
+        foreseeing = Foreseeing(coord, say, lambda: None)
+        observer = Observer(coord, lambda: foreseeing.latest)
         narrator = Narrator(coord, say)
         performer = Performer(coord, observer, say)
         loop = Loop(coord, observer, performer)
         try:
             coord.committer.settle()  # who was told of what is read from the ledger
             coord.store.sweep()
+            foreseeing.look()
             while loop.cycle(Hint("once"), full=True):
                 time.sleep(0.05)
         finally:

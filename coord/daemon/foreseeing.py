@@ -1,0 +1,61 @@
+"""Looks ahead for conflicts in a thread of its own: to merge every pair takes git a while, and mail does not wait."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from coord.model.errors import CoordError
+from coord.service.coord import Coord
+from coord.service.foresight import Forecast, Foresight
+
+_LONGEST_PAUSE = 300.0
+
+
+class Foreseeing:
+    """Keeps the latest forecast; RINGs when it says something else than the one before."""
+
+    def __init__(self, coord: Coord, say: Callable[[str], None], ring: Callable[[], None]) -> None:
+        self._coord = coord
+        self._say = say
+        self._ring = ring
+        self._over = threading.Event()
+        self._foresight = Foresight(coord)
+        self._closely_at = 0.0
+        self.latest: Forecast | None = None
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Look ahead until the block ends."""
+        thread = threading.Thread(target=self._run, daemon=True, name="coord-foreseeing")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def look(self) -> None:
+        """Look ahead once: at branches each time, at uncommitted work as often as is configured."""
+        now = time.monotonic()
+        closely = now >= self._closely_at
+        found = self._foresight.look(again=closely)
+        if closely:
+            self._closely_at = now + self._coord.config.watch.foresee_every.total_seconds()
+        before, self.latest = self.latest, found
+        if before is None or before.conflicts != found.conflicts:
+            self._ring()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._over.is_set():
+            pause = self._coord.config.watch.scan_every.total_seconds()
+            try:
+                self.look()
+                failures = 0
+            except (CoordError, OSError) as fault:
+                failures += 1
+                pause = min(pause * 2.0**failures, _LONGEST_PAUSE)
+                if failures == 1:
+                    self._say(f"failed to look ahead: {fault}; trying again")
+            self._over.wait(pause)
