@@ -195,6 +195,8 @@ def test_a_session_at_work_is_left_alone(repo: Path, coord_for: As, tmp_path: Pa
         prompt = recorded("claude-2.1.330.UserPromptSubmit", repo, session_id="one", prompt="do it")
         hook("claude", prompt, repo, "frontend")
         sent = send(backend, "meanwhile")
+        with pytest.raises(AssertionError, match="did not happen"):
+            eventually(lambda: one.noted("waiter"), within=2)
         after = recorded("claude-2.1.330.PostToolUse.Read", repo, session_id="one")
         assert sent[-8:] in hook("claude", after, repo, "frontend").context
         hook("claude", recorded("claude-2.1.330.Stop", repo, session_id="one"), repo, "frontend")
