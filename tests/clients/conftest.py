@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from clients.programs import PROGRAMS, Program
+from clients.programs import PATH, PROGRAMS, Program
 from clients.standin import Model, Plain, Turn
 from hooking import daemon
 from support import git
@@ -110,11 +110,10 @@ def program(request: pytest.FixtureRequest) -> Program:
 
 
 @pytest.fixture
-def ground(repo: Path, tmp_path: Path) -> Iterator[Ground]:
-    """A repository that all programs know coord in, a worktree for each agent, and a daemon."""
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / ".gitconfig").write_bytes((tmp_path / ".home/.gitconfig").read_bytes())
+def ground(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
+    """A repository that all programs know coord in, a worktree for each agent, and a daemon of the same person."""
+    home = tmp_path / ".home"
+    monkeypatch.setenv("PATH", PATH)
     with ExitStack() as stack:
         found = Ground(repo, home, stack.enter_context(daemon(repo)), stack)
         for program in PROGRAMS:

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from clients.standin import Asked, Blocks, Call, Dialect, Plain, Say, event, since
+from clients.standin import Asked, Call, Dialect, Plain, Said, Say, event, since
 
 
 class Anthropic(Dialect):
@@ -22,7 +22,7 @@ class Anthropic(Dialect):
     def is_early(self, asked: Asked) -> bool:
         return "Error: No such tool available: mcp__" in asked.heard
 
-    def turn(self, path: str, body: Plain, blocks: Blocks) -> tuple[str, Iterator[bytes]]:
+    def turn(self, path: str, body: Plain, blocks: Said) -> tuple[str, Iterator[bytes]]:
         content = [self._block(block) for block in blocks]
         stop = "tool_use" if any(block["type"] == "tool_use" for block in content) else "end_turn"
         message = {**self._message(body), "content": [], "stop_reason": None}
@@ -73,7 +73,7 @@ class OpenAI(Dialect):
     def is_early(self, asked: Asked) -> bool:
         return re.search(r"TypeError: tools\.mcp__\w+ is not a function", asked.heard) is not None
 
-    def turn(self, path: str, body: Plain, blocks: Blocks) -> tuple[str, Iterator[bytes]]:
+    def turn(self, path: str, body: Plain, blocks: Said) -> tuple[str, Iterator[bytes]]:
         return "text/event-stream", self._stream([self._item(block) for block in blocks])
 
     def aside(self, path: str, body: Plain) -> Plain:
@@ -120,7 +120,7 @@ class Google(Dialect):
         items = body["contents"]
         return Asked(time.time(), tuple(items), since(items, lambda item: item.get("role") == "model"), tools)
 
-    def turn(self, path: str, body: Plain, blocks: Blocks) -> tuple[str, Iterator[bytes]]:
+    def turn(self, path: str, body: Plain, blocks: Said) -> tuple[str, Iterator[bytes]]:
         told = json.dumps(self._told([self._part(block) for block in blocks]))
         if "stream" in path:
             return "text/event-stream", iter([f"data: {told}\r\n\r\n".encode()])

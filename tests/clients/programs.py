@@ -14,6 +14,7 @@ from clients.dialects import Anthropic, Google, OpenAI
 from clients.standin import Blocks, Call, Dialect, Model, Plain
 
 INSTALLED = Path(os.environ.get("COORD_CLIENTS", ""))
+PATH = f"{Path(sys.executable).parent}:{INSTALLED / 'node_modules/.bin'}:/usr/local/bin:/usr/bin:/bin"
 NO_KEY = "not-a-real-key"
 _LONGEST = 150.0  # seconds for a session that needs ten on a machine with nothing else to do
 
@@ -59,8 +60,7 @@ class Program(ABC):
 
     def env(self, url: str, home: Path, **more: str) -> dict[str, str]:
         """Return the whole environment of a session; nothing of the tests' own is in it."""
-        path = f"{Path(sys.executable).parent}:{INSTALLED / 'node_modules/.bin'}:/usr/local/bin:/usr/bin:/bin"
-        plain = {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm-256color", "SHELL": "/bin/sh"}
+        plain = {"PATH": PATH, "HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm-256color", "SHELL": "/bin/sh"}
         return {**plain, **self.surroundings(url), **more}
 
     def run(self, model: Model, where: Path, home: Path, prompt: str, *more: str, **env: str) -> Ran:
@@ -121,6 +121,7 @@ class Claude(Program):
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_TELEMETRY": "1",
             "DISABLE_ERROR_REPORTING": "1",
+            "CLAUDE_CODE_MAX_RETRIES": "0",
         }
 
     def edit(self, path: Path, old: str, new: str) -> list[Blocks]:

@@ -38,7 +38,16 @@ class Call:
     custom: str = ""
 
 
-Blocks = Sequence[Say | Call]
+@dataclass(frozen=True)
+class Refuse:
+    """The maker's server answers with an error, as when too much is asked of it."""
+
+    status: int
+    kind: str
+
+
+Said = Sequence[Say | Call]
+Blocks = Said | Refuse
 Turn = Blocks | Callable[["Asked"], Blocks]
 
 
@@ -74,7 +83,7 @@ class Dialect(ABC):
         return False
 
     @abstractmethod
-    def turn(self, path: str, body: Plain, blocks: Blocks) -> tuple[str, Iterator[bytes]]:
+    def turn(self, path: str, body: Plain, blocks: Said) -> tuple[str, Iterator[bytes]]:
         """Return the answer: its type of content, and its pieces."""
 
     @abstractmethod
@@ -87,7 +96,6 @@ class Model:
 
     def __init__(self, dialect: Dialect, script: Sequence[Turn], transcript: Path) -> None:
         self.asked: list[Asked] = []
-        self.asides: list[str] = []
         self.faults: list[Exception] = []
         self._dialect = dialect
         self._script = script
@@ -130,12 +138,11 @@ class Model:
         for fault in self.faults:
             raise fault
 
-    def answer(self, path: str, body: Plain) -> tuple[str, Iterator[bytes]]:
-        """Answer one request."""
+    def answer(self, path: str, body: Plain) -> tuple[int, str, Iterator[bytes]]:
+        """Answer one request: the status, the type of content, and its pieces."""
         asked = self._dialect.asked(path, body)
         if asked is None:
-            self.asides.append(path)
-            return "application/json", iter([json.dumps(self._dialect.aside(path, body)).encode()])
+            return 200, "application/json", iter([json.dumps(self._dialect.aside(path, body)).encode()])
         with self._lock:
             if self._dialect.is_early(asked) and self._early < _EARLY:
                 self._early += 1
@@ -144,7 +151,10 @@ class Model:
                 self.asked.append(asked)
                 self._said = self._next(asked)
                 self._note(asked)
-            return self._dialect.turn(path, body, self._said)
+            if isinstance(self._said, Refuse):
+                told = {"type": "error", "error": {"type": self._said.kind, "message": "not now"}}
+                return self._said.status, "application/json", iter([json.dumps(told).encode()])
+            return 200, *self._dialect.turn(path, body, self._said)
 
     def _next(self, asked: Asked) -> Blocks:
         if len(self.asked) > len(self._script):
@@ -196,7 +206,7 @@ def _server(model: Model) -> ThreadingHTTPServer:
             """Say nothing: what was asked is kept."""
 
         def do_HEAD(self) -> None:
-            self._send("application/json", iter(()))
+            self._send(200, "application/json", iter(()))
 
         def do_GET(self) -> None:
             self._send(*model.answer(self.path, {}))
@@ -209,8 +219,8 @@ def _server(model: Model) -> ThreadingHTTPServer:
                 body = {}
             self._send(*model.answer(self.path, body))
 
-        def _send(self, kind: str, pieces: Iterator[bytes]) -> None:
-            self.send_response(200)
+        def _send(self, status: int, kind: str, pieces: Iterator[bytes]) -> None:
+            self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("connection", "close")
             self.end_headers()

@@ -1,8 +1,13 @@
 """Sessions of the programs: known while they live, ended when they are over, and restored by the next one."""
 
+import pytest
 from clients.conftest import Ground
-from clients.programs import Program
-from clients.standin import Asked, Blocks, Call, Plain, Say
+from clients.programs import PROGRAMS, Program
+from clients.standin import Asked, Blocks, Call, Plain, Refuse, Say
+from clients.terminal import Terminal
+from support import eventually
+
+CLAUDE = PROGRAMS[0]
 
 
 def test_a_new_session_is_restored(ground: Ground, program: Program) -> None:
@@ -29,3 +34,39 @@ def test_it_is_known_while_it_lives(ground: Ground, program: Program) -> None:
     (after,) = ground.coord("owner", "session", "list", "--all")["items"]
     assert (after["id"], after["state"]) == (during["id"], "ended")
     assert ground.coord("owner", "session", "list")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "why"),
+    [(Refuse(429, "rate_limit_error"), "rate_limit"), (Refuse(529, "overloaded_error"), "overloaded")],
+    ids=["claude-rate_limit", "claude-overloaded"],
+)
+def test_it_is_known_to_be_limited(ground: Ground, refusal: Refuse, why: str) -> None:
+    model = ground.model(CLAUDE, *[refusal] * 20)
+    words, env = CLAUDE.words_at_terminal(model.url, "Begin."), CLAUDE.env(model.url, ground.home)
+    with Terminal(ground.repo.parent / "tmux", words, ground.tree("backend"), env):
+
+        def limited() -> bool:
+            found = [(one["state"], one["why"]) for one in ground.coord("owner", "session", "list")["items"]]
+            return found == [("limited", why)]
+
+        eventually(limited, within=120, what=why)
+
+
+def test_a_compacted_session_is_restored(ground: Ground) -> None:
+    ground.mail("backend", "The button is blue.")
+    model = ground.model(CLAUDE, [Say("The parser is half done.")])
+    words, env = CLAUDE.words_at_terminal(model.url, "Begin."), CLAUDE.env(model.url, ground.home)
+    with Terminal(ground.repo.parent / "tmux", words, ground.tree("backend"), env) as terminal:
+        eventually(lambda: "half done" in terminal.screen(), within=120, what="its first answer")
+        terminal.type("/compact")
+        eventually(lambda: "Compacted" in terminal.screen(), within=60, what="the compaction")
+        before = len(model.asked)
+        terminal.type("Go on.")
+        model.eventually(before + 1)
+    after = model.asked[before]
+    assert "you are backend" in after.shown
+    assert "> The parser is half done." in after.shown
+    assert after.shown.count("> The button is blue.") == 1
+    (saved,) = ground.coord("backend", "checkpoint", "list")["items"]
+    assert saved["title"] == "by itself, at a compaction of its memory"

@@ -1,6 +1,5 @@
 """An idle session is woken when mail comes, and none of it is lost or shown twice, whatever dies."""
 
-import os
 import re
 import statistics
 from collections.abc import Callable, Iterator
@@ -9,21 +8,15 @@ from datetime import datetime
 
 import pytest
 from clients.conftest import FIGURES, Ground
-from clients.programs import INSTALLED, PROGRAMS, Program
+from clients.programs import PROGRAMS, Program
 from clients.standin import Asked, Blocks, Call, Model, Say
 from clients.terminal import Terminal
 from support import eventually
 
-CLAUDE, CODEX, _ = PROGRAMS
-WAYS = {CLAUDE: "stop hook", CODEX: "codex queue"}
+CLAUDE = PROGRAMS[0]
+WAYS = [(PROGRAMS[0], "stop hook"), (PROGRAMS[1], "codex queue")]
 MANY = 30
 _MESSAGE = re.compile(r"^- ([0-9A-Z]{8}) \S.* from frontend \(agent\)", re.MULTILINE)
-
-
-@pytest.fixture(autouse=True)
-def _on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The daemon finds the programs."""
-    monkeypatch.setenv("PATH", f"{INSTALLED / 'node_modules/.bin'}:{os.environ['PATH']}")
 
 
 def diligent(asked: Asked) -> Blocks:
@@ -37,7 +30,7 @@ def session(ground: Ground, program: Program, number: int = 0) -> Iterator[tuple
     """Begin a session that a person sits before, and be back when it is idle for the first time."""
     model = ground.model(program, *[diligent] * 500)
     words = program.words_at_terminal(model.url, "Begin.")
-    env = program.env(model.url, ground.home, CODEX_HOME=str(ground.home / ".codex"))
+    env = program.env(model.url, ground.home)
     with Terminal(ground.repo.parent / f"tmux-{number}", words, ground.tree("backend"), env) as terminal:
         model.eventually(1, within=120)
         idle(ground)
@@ -59,14 +52,15 @@ def shown(models: list[Model], text: str) -> int:
     return sum(asked.heard.count(f"> {text}\n") for model in models for asked in model.asked)
 
 
-@pytest.mark.parametrize("program", WAYS, ids=lambda program: program.name)
-def test_mail_wakes_it(ground: Ground, program: Program) -> None:
+@pytest.mark.parametrize(("program", "way"), WAYS, ids=[program.name for program, _ in WAYS])
+def test_mail_wakes_it(ground: Ground, program: Program, way: str) -> None:
     with session(ground, program) as (model, _):
         ground.mail("backend", "The oven is hot.")
         eventually(lambda: shown([model], "The oven is hot.") == 1, within=60, what="the mail before its eyes")
         idle(ground)
     (event,) = ground.coord("owner", "log", "--kind", "session.woken")["events"]
-    assert f"backend woken by {WAYS[program]}" in event["subject"]
+    assert f"backend woken by {way} after " in event["subject"]
+    FIGURES.append(f"{program.name}: {event['subject']}")
 
 
 def test_all_of_it_arrives_once_though_a_session_dies(ground: Ground) -> None:

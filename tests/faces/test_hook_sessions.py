@@ -158,6 +158,10 @@ def test_sessions_are_known_with_their_state(repo: Path, coord_for: As, served: 
     shown = status.status(coord_for("owner")).sessions
     assert [(one.agent, one.state) for one in shown] == [("frontend", "limited")]
     assert happens("StopFailure", error="overloaded").state == "limited"
+    failed = {"error": "server_error", "last_assistant_message": "API Error: 500 not now."}
+    assert happens("StopFailure", **failed).state == "idle"
+    failed["last_assistant_message"] = "API Error: 529 not now. This is a server-side issue, usually temporary"
+    assert (happens("StopFailure", **failed).state, happens("StopFailure", **failed).why) == ("limited", "overloaded")
     assert happens("UserPromptSubmit", prompt="x").why == ""
     assert happens("SessionEnd").state == "ended"
     assert sessions.list_(coord_for("owner")).items == ()

@@ -100,10 +100,17 @@ def read(client: str, data: bytes) -> Hooked | None:
         source=_line(told, "source") or _line(told, "trigger"),
         version=_line(told, "version"),
         stopping_again=told.get("stop_hook_active") is True,
-        trouble=_line(told, "error") if event == "failed" else "",
+        trouble=_trouble(told) if event == "failed" else "",
         said=(_text(told, "last_assistant_message") or _text(told, "prompt_response"))[:_WORDS],
         prompt=_text(told, "prompt")[:_WORDS],
     )
+
+
+def _trouble(told: Mapping[str, object]) -> str:
+    """Return why a turn failed; to Claude one answer of 529 is a fault of the server, and only several an overload."""
+    trouble = _line(told, "error")
+    overloaded = trouble == "server_error" and _text(told, "last_assistant_message").startswith("API Error: 529 ")
+    return "overloaded" if overloaded else trouble
 
 
 def _object(data: bytes) -> dict[str, object]:
