@@ -13,6 +13,8 @@ from coord.model.times import format_duration
 
 NAME = "{name}"
 _LONGEST = 500
+_STEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _PATH_LIKE = re.compile(r"[/.*?\[\]\\]")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # The rules of git check-ref-format.
@@ -80,6 +82,28 @@ def one_of(*words: str) -> Callable[[str], None]:
             raise Usage(f"{text[:60]!a} is none of {', '.join(words)}", hint=hint)
 
     return check
+
+
+def step_name(text: str) -> None:
+    """Check that TEXT may name a step of the test: it becomes part of a log's name."""
+    if not _STEP.fullmatch(text):
+        raise Usage(f"{text[:60]!a} is no name for a step", hint="Use 1 to 32 letters, digits, _ and -.")
+
+
+def inner_folder(text: str) -> None:
+    """Check that TEXT is a folder of the repository, as seen from its top."""
+    one_line(text)
+    if text.startswith(("/", "~")) or ".." in text.split("/"):
+        raise Usage(f"{text!a} may lead out of the repository", hint="Write it from the repository's top: app.")
+
+
+def variable(name: str, value: str) -> None:
+    """Check that a step may be given the variable NAME."""
+    if not _VARIABLE.fullmatch(name):
+        raise Usage(f"{name[:60]!a} is no name of a variable", hint="Use capitals, digits and _.")
+    if name.startswith(("GIT_", "COORD_")):
+        raise Usage(f"{name} cannot be set for a step", hint="GIT_ and COORD_ variables are git's and coord's own.")
+    one_line(value)
 
 
 def ungated(text: str) -> None:

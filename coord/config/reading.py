@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from coord.config import checks, sections
-from coord.config.schema import FORMAT, Agent, Config, Group
+from coord.config.schema import FORMAT, Agent, Config, Group, Merge, Step
 from coord.config.sections import Faults, did_you_mean, entries, plain, shown
 from coord.model import keys, mailboxes
 from coord.model.errors import ConfigError, NotFound, Unavailable, Usage
 from coord.model.times import format_duration
-from coord.model.yamlnodes import Fields, Node
+from coord.model.yamlnodes import Fields, Items, Node
 from coord.model.yamltext import LIMIT
 
 
@@ -64,6 +64,7 @@ def from_fields(root: Fields, faults: Faults) -> Config:
         "agents": lambda node: _agents(node, faults),
         "coordinator": lambda node: _coordinator(plain(node), names),
         "groups": lambda node: _groups(node, names, faults),
+        "merge": lambda node: _merge(node, faults),
     }
     values = sections.read_section(Config, root, "", faults, own)
     values.pop("format", None)
@@ -132,6 +133,43 @@ def _groups(node: Node, names: Sequence[str], faults: Faults) -> tuple[Group, ..
                     faults.add(line, f"groups.{name}: no agent is named {shown(member)}", did_you_mean(member, names))
             groups.append(Group(name, tuple(members)))
     return tuple(groups)
+
+
+def _merge(node: Node, faults: Faults) -> Merge:
+    own = {"steps": lambda steps: _steps(steps, faults)}
+    merge = Merge(**sections.read_section(Merge, node, "merge", faults, own))
+    if merge.test and merge.steps:
+        faults.add(node.line, "merge: has both test and steps", "Make the test one of the steps.")
+    return merge
+
+
+def _steps(node: Node, faults: Faults) -> tuple[Step, ...]:
+    if not isinstance(node, Items):
+        raise Usage("must be a list of steps", hint="Write each like - {name: lint, run: make lint}.")
+    steps: list[Step] = []
+    for number, item in enumerate(node.items, 1):
+        path = f"merge.steps[{number}]"
+        own = {"env": lambda env, path=path: _variables(env, path, faults)}
+        step = Step(**sections.read_section(Step, item, path, faults, own))
+        with faults.noted(item.line, path):
+            if not step.name or not step.run:
+                raise Usage("a step has a name and a command", hint="Write it like - {name: lint, run: make lint}.")
+            if step.name in [other.name for other in steps]:
+                raise Usage(f"{step.name} is the name of two steps")
+        steps.append(step)
+    return tuple(steps)
+
+
+def _variables(node: Node, path: str, faults: Faults) -> tuple[tuple[str, str], ...]:
+    if not isinstance(node, Fields):
+        raise Usage("must be a mapping from names to values", hint='Write it like {CI: "1"}.')
+    found = []
+    for name, body in node.items.items():
+        with faults.noted(node.key_lines[name], f"{path}.env"):
+            value = plain(body)
+            checks.variable(name, value)
+            found.append((name, value))
+    return tuple(found)
 
 
 def _path(section: str, name: str) -> str:

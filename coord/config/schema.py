@@ -3,7 +3,7 @@
 To add a key, add a field annotated with a `Key`; reading, refusing, suggesting and writing follow.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated
 
@@ -92,6 +92,17 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the test that a branch must pass; TIMEOUT of none is that of the whole section."""
+
+    name: Annotated[str, Key("what it is called in logs and mail", checks.step_name)] = ""
+    run: Annotated[str, Key("its command", checks.command)] = ""
+    timeout: Annotated[timedelta, Key("how long it may take", checks.between(_SECOND, _DAY))] = timedelta(0)
+    cwd: Annotated[str, Key("the folder it runs in, from the top", checks.inner_folder)] = ""
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
     """What a branch must pass before it lands."""
 
@@ -101,6 +112,13 @@ class Merge:
     ungated: Annotated[str, Key("without a command: refuse lets nothing land, allow all", checks.ungated)] = "refuse"
     batch: Annotated[int, Key("at most so many branches are tested together", checks.between(1, 200))] = 16
     parallel: Annotated[int, Key("so many tests may run side by side", checks.between(1, 64))] = 1
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def gate(self) -> tuple[Step, ...]:
+        """The steps of the test, each with its time; none where nothing is tested."""
+        steps = self.steps or ((Step(name="test", run=self.test),) if self.test else ())
+        return tuple(step if step.timeout else replace(step, timeout=self.timeout) for step in steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from coord.config.schema import FORMAT, Agent, Config
+from coord.config.schema import FORMAT, Agent, Config, Merge
 from coord.config.sections import Section, keys_of
 from coord.model import yamltext
 from coord.model.times import format_duration, parse_duration
@@ -28,7 +28,8 @@ def render(config: Config, *, every: bool = False) -> str:
     ]
     for name, (key, default) in keys_of(Config).items():
         if not _is_flat(default) and (lines := [*_section(getattr(config, name), "  ", every=every)]):
-            blocks.append([f"# {_sentence(key.about)}", f"{name}:", *lines])
+            more = _steps(config.merge, every=every) if name == "merge" else ()
+            blocks.append([f"# {_sentence(key.about)}", f"{name}:", *lines, *more])
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -58,6 +59,22 @@ def _groups(config: Config) -> Iterator[str]:
         yield f"#   web: [{', '.join(config.names[:2] or ('backend', 'mobile'))}]"
     for group in config.groups:
         yield f"  {_line(group.name, group.members)}"
+
+
+def _steps(merge: Merge, *, every: bool) -> Iterator[str]:
+    if merge.steps:
+        yield "  # Its steps, one after the other."
+        yield "  steps:"
+    elif every:
+        yield "  # Instead of test: steps, one after the other, each with a log of its own."
+        yield "  # steps:"
+        yield '  #   - {name: lint, run: make lint, timeout: 5m, cwd: app, env: {CI: "1"}}'
+    for step in merge.steps:
+        names = [name for name, (_, default) in keys_of(step).items() if getattr(step, name) != default]
+        lines = [_line(name, getattr(step, name)) for name in names]
+        if step.env:
+            lines.append(yamltext.write({"env": dict(step.env)}).rstrip("\n"))
+        yield from (f"    {'  ' if number else '- '}{line}" for number, line in enumerate(lines))
 
 
 def _section(section: Section, indent: str, *, every: bool, commented: bool = True) -> Iterator[str]:

@@ -8,7 +8,6 @@ from coord.daemon.plan import Aged, Ruled, Settled
 from coord.model import ids, keys
 from coord.service import decisions, watching
 from coord.service.coord import Coord
-from coord.service.merging.gates import log_of
 
 
 def look(coord: Coord) -> Settled:
@@ -30,7 +29,7 @@ def _logs(coord: Coord) -> Iterator[Aged]:
     """Yield the logs of tests; one was written last, or begun, at the time given."""
     folder = coord.private / "logs"
     for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
-        identifier = name.removeprefix("gate-").removesuffix(".log")
-        if ids.is_ulid(identifier) and name == log_of(coord, identifier).name:
+        identifier = name.removeprefix("gate-")[: ids.LENGTH]
+        if name.startswith("gate-") and name.endswith(".log") and ids.is_ulid(identifier):
             written = datetime.fromtimestamp((folder / name).stat().st_mtime, UTC)
             yield Aged(name, max(written, ids.time_of(identifier)))

@@ -71,7 +71,7 @@ def request(
             priority=priority,
             task=clean_line(task, 100),
             after=_before(coord, after),
-            gate="" if coord.config.merge.test else "ungated",
+            gate="" if coord.config.merge.gate else "ungated",
             body=body,
         )
         _enqueue(coord, made)
@@ -107,7 +107,7 @@ def retry(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) ->
             priority=old.priority,
             task=old.task,
             after=tuple(one for one in old.after if one in waiting),
-            gate="" if coord.config.merge.test else "ungated",
+            gate="" if coord.config.merge.gate else "ungated",
             body=old.body,
             extra=old.extra,
         )
@@ -119,8 +119,8 @@ def retry(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) ->
 def list_(coord: Coord) -> Queue:
     """List the requests that wait, the next one first."""
     settings = coord.config.merge
-    lack = "" if settings.test or settings.ungated == "allow" else "set `merge.test`, or `merge.ungated: allow`"
-    return Queue(branches.seen_base(coord), bool(settings.test), tuple(one for _, one in waiting(coord)), lack)
+    lack = "" if settings.gate or settings.ungated == "allow" else "set `merge.test`, or `merge.ungated: allow`"
+    return Queue(branches.seen_base(coord), bool(settings.gate), tuple(one for _, one in waiting(coord)), lack)
 
 
 @command("merge show", example="coord merge show 01KAJ3X5")

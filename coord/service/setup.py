@@ -92,7 +92,7 @@ def init(
         progress.add(".git/info/exclude", made=worktree.hide(place.common))
         _ledger(coord, source, progress)
         restored += livefolders.fill(coord)
-        if not (config.merge.test or config.merge.ungated == "allow"):
+        if not (config.merge.gate or config.merge.ungated == "allow"):
             progress.notes.append("nothing lands yet: set merge.test in .coord.yaml to what a branch must pass")
     return Initialised(
         str(place.home), config.names, tuple(progress.made), tuple(progress.existed), restored, tuple(progress.notes)

@@ -259,7 +259,7 @@ class _Look:
     def _queued(self, one: MergeRequest) -> Queued:
         tested = one.gate.partition(" ")[0]
         if tested not in ("passed", "ungated"):
-            tested = "not tested yet" if self.coord.config.merge.test else "ungated"
+            tested = "not tested yet" if self.coord.config.merge.gate else "ungated"
         held = one.result if one.state == "queued" else ""
         return Queued(
             id=one.id,

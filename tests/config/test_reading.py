@@ -112,7 +112,7 @@ FAULTS = [
     ("zzz: 1", 1, "unknown key 'zzz'", "Known: format, agents, coordinator"),
     ("agents:\n  a:\n    rolle: x", 3, "unknown key 'rolle' in agents.a", "Did you mean role?"),
     ("mail:\n  unread_age:\n    hihg: 1m", 3, "unknown key 'hihg' in mail.unread_age", "Did you mean high?"),
-    ("merge:\n  when_dirty: x", 2, "unknown key 'when_dirty' in merge", "Known: into, test, timeout"),
+    ("merge:\n  when_dirty: x", 2, "unknown key 'when_dirty' in merge", "Known: steps, into, test, timeout"),
     ("agents:\n  Back_End:\n    role: x", 2, "agents.'Back_End': a name is 1 to 32", "Write back-end."),
     ("agents:\n- ok\n- B\u00fcro", 3, "agents.'B\\xfcro': a name is", "Write b-ro."),
     ("agents: [all]", 1, "agents.'all': this name is taken", "Write all-agent."),
@@ -192,7 +192,7 @@ def test_all_faults_are_reported_together_in_the_order_of_the_file() -> None:
         ".coord.yaml:3: leases.ttl: '30x' is no duration (Write it like 30m, 1h30m, 90s, 2d or 500ms.)",
         ".coord.yaml:4: unknown key 'mx' in leases (Did you mean max?)",
         ".coord.yaml:6: groups.web: no agent is named 'backnd' (Did you mean backend?)",
-        ".coord.yaml:7: unknown key 'foo' (Known: format, agents, coordinator, groups, worktrees, leases, mail, merge, "
+        ".coord.yaml:7: unknown key 'foo' (Known: format, agents, coordinator, groups, merge, worktrees, leases, mail, "
         "checkpoints, decisions, secrets, hooks, watch.)",
     ]
     assert error.hint == "Mend these 4 places in .coord.yaml, then try again."
@@ -333,3 +333,42 @@ def test_rules_of_secrets_are_known_by_name() -> None:
     with pytest.raises(ConfigError, match=r"x:1: secrets.allow: 'gihub-token' is no rule's name") as caught:
         reading.parse("secrets: {allow: [gihub-token]}\n", "x")
     assert "github-token" in caught.value.hint
+
+
+STEPS = """\
+merge:
+  timeout: 10m
+  steps:
+    - {name: lint, run: make lint, timeout: 5m}
+    - name: unit
+      run: npm test
+      cwd: app
+      env: {CI: "1", LEVEL: high}
+"""
+
+
+def test_the_steps_of_the_test_are_read_and_written_back() -> None:
+    merge = reading.parse(STEPS, "x").merge
+    lint, unit = merge.gate
+    assert (lint.name, lint.run, lint.timeout) == ("lint", "make lint", timedelta(minutes=5))
+    assert (unit.cwd, unit.env, unit.timeout) == ("app", (("CI", "1"), ("LEVEL", "high")), timedelta(minutes=10))
+    for every in (True, False):
+        assert reading.parse(writing.render(Config(merge=merge), every=every), "x").merge == merge
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("merge: {test: a, steps: [{name: b, run: b}]}", 1, "both test and steps"),
+        ("merge: {steps: b}", 1, "must be a list of steps"),
+        ("merge:\n  steps:\n    - {name: b}", 3, "a step has a name and a command"),
+        ("merge:\n  steps:\n    - {name: b, run: b}\n    - {name: b, run: c}", 4, "the name of two steps"),
+        ("merge:\n  steps:\n    - {name: ../b, run: b}", 3, "no name for a step"),
+        ("merge:\n  steps:\n    - {name: b, run: b, cwd: ../up}", 3, "lead out of the repository"),
+        ("merge:\n  steps:\n    - {name: b, run: b, env: {GIT_DIR: x}}", 3, "GIT_DIR cannot be set"),
+        ("merge: {ungated: maybe}", 1, "neither refuse nor allow"),
+    ],
+)
+def test_faults_of_steps_are_named(text: str, line: int, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"x:{line}:.*{reason}"):
+        reading.parse(text, "x")

@@ -40,15 +40,16 @@ def top(tmp_path: Path) -> Path:
 def begin(
     top: Path, command: str, commit: str = "HEAD", seconds: float = 30, env: dict[str, str] | None = None
 ) -> gate.Running:
-    return gate.start(
-        Git(top),
-        commit,
-        command,
-        folder=top / ".git/coord/gates",
-        log=top / ".git/coord/gate.log",
-        timeout=timedelta(seconds=seconds),
-        env=env,
-    )
+    step = gate.Step("test", command, timedelta(seconds=seconds), top / ".git/coord/gate.log", env or {})
+    return gate.start(Git(top), commit, (step,), folder=top / ".git/coord/gates")
+
+
+def steps(top: Path, *commands: str, **more: str) -> gate.Running:
+    made = [
+        gate.Step(f"step {n}", command, timedelta(seconds=5), top / f".git/coord/log-{n}", **more)  # type: ignore[arg-type]
+        for n, command in enumerate(commands)
+    ]
+    return gate.start(Git(top), "HEAD", made, folder=top / ".git/coord/gates")
 
 
 def finish(running: gate.Running) -> gate.Result:
@@ -82,7 +83,7 @@ def test_a_passing_command_sees_the_commit(top: Path) -> None:
     assert (result.passed, result.status, result.reason) == (True, 0, "passed")
     assert result.tail.startswith("ran\na\n") and result.tail.endswith("v1")
     assert "'home" not in result.tail and "line" in result.tail
-    assert result.log.read_text().startswith("ran\n") and result.seconds < 20
+    assert result.step.log.read_text().startswith("ran\n") and result.seconds < 20
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_output_is_safe_to_show_and_only_its_end(top: Path) -> None:
     result = finish(begin(top, r"""yes line | head -5000; printf '10%%\r20%%\r\033[31mred\033]0;title\007\n'"""))
     assert len(result.tail) <= 4096 and "\x1b" not in result.tail and "\x07" not in result.tail
     assert "20%\n" in result.tail and result.tail.split("\n")[-1].strip().startswith("red")
-    assert result.log.stat().st_size > 20_000
+    assert result.step.log.stat().st_size > 20_000
 
 
 def test_a_commit_that_cannot_be_checked_out_is_an_error(top: Path) -> None:
@@ -232,8 +233,8 @@ from pathlib import Path
 from coord.git import gate
 from coord.git.repo import Git
 top = Path(sys.argv[1])
-running = gate.start(Git(top), "HEAD", sys.argv[2], folder=top / ".git/coord/gates", log=top / ".git/log",
-    timeout=timedelta(60))
+step = gate.Step("test", sys.argv[2], timedelta(60), top / ".git/log")
+running = gate.start(Git(top), "HEAD", (step,), folder=top / ".git/coord/gates")
 while running.poll() is None:
     time.sleep(0.005)
 """
@@ -300,3 +301,40 @@ def test_one_that_never_stops_writing_is_ended(top: Path, monkeypatch: pytest.Mo
     result = finish(running)
     assert (result.passed, result.reason) == (False, "flood")
     assert result.tail.startswith("y\n")
+
+
+def test_steps_run_in_their_order_until_one_fails_each_with_a_log_of_its_own(top: Path) -> None:
+    result = finish(steps(top, "echo one; touch x", "test -e x; echo $COORD_STEP", "echo three; exit 3", "echo four"))
+    assert (result.passed, result.status, result.step.name, result.tail) == (False, 3, "step 2", "three")
+    logs = [(top / f".git/coord/log-{n}").read_text() for n in range(3)]
+    assert logs == ["one\n", "step 1\n", "three\n"] and not (top / ".git/coord/log-3").exists()
+    assert finish(steps(top, "true", "true")).passed
+
+
+def test_what_a_step_leaves_behind_is_ended_before_the_next(top: Path) -> None:
+    note = top.parent / "pid"
+    running = steps(top, f'sleep 60 & echo $! >"{note}"', "while ! test -e ../go; do sleep 0.01; done")
+    pid = pid_in(note, running)
+    deadline = time.monotonic() + 10
+    while running.step.name != "step 1" or alive(pid):
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    (top / ".git/coord/gates/0/go").touch()
+    assert finish(running).passed
+
+
+def test_each_step_has_its_own_time(top: Path) -> None:
+    made = [gate.Step(str(n), "sleep 0.4", timedelta(seconds=n), top / f".git/log-{n}") for n in (2, 3)]
+    assert finish(gate.start(Git(top), "HEAD", made, folder=top / ".git/coord/gates")).passed
+    result = finish(steps(top, "true", "sleep 60"))
+    assert (result.reason, result.step.name) == ("timeout", "step 1")
+
+
+def test_a_step_may_run_in_a_folder_of_the_commit(top: Path) -> None:
+    (top / "app").mkdir()
+    (top / "app/inner").write_text("x\n")
+    sh(top, "add", "-A")
+    sh(top, "commit", "-qm", "app")
+    assert finish(steps(top, "ls", cwd="app")).tail == "inner"
+    missing = finish(steps(top, "true", cwd="none"))
+    assert (missing.passed, missing.reason) == (False, "error") and "none" in missing.tail

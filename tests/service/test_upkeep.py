@@ -91,10 +91,10 @@ def test_the_logs_of_gates_go_with_time(repo: Path, coord_for: Open) -> None:
     gone = ids.ulid(coord.now() + timedelta(days=1), b"0123456789")
     folder = coord.private / "logs"
     folder.mkdir(exist_ok=True)
-    for name in (f"gate-{gone}.log", "watch.log", "gate-x.log"):
+    for name in (f"gate-{gone}-test.log", "watch.log", "gate-x.log"):
         (folder / name).touch()
     (log,) = look(coord)[2]
-    assert log == Aged(f"gate-{gone}.log", ids.time_of(gone))
+    assert log == Aged(f"gate-{gone}-test.log", ids.time_of(gone))
     assert isinstance(log.since, datetime)
     upkeep.discard(coord, [log.name, log.name])
     assert sorted(path.name for path in folder.iterdir()) == ["gate-x.log", "watch.log"]

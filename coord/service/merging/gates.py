@@ -47,11 +47,11 @@ class Gates:
     @property
     def gate(self) -> str:
         """The name of the gate as it is configured now, by its content; "" where there is none."""
-        settings = self.coord.config.merge
-        if not settings.test:
+        steps = self.coord.config.merge.gate
+        if not steps:
             return ""
-        facts = json.dumps([settings.test, settings.timeout.total_seconds()])
-        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+        facts = [[one.name, one.run, one.timeout.total_seconds(), one.cwd, sorted(one.env)] for one in steps]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     @property
     def busy(self) -> bool:
@@ -111,12 +111,12 @@ class Gates:
             self._ending.pop().stop()
 
     def _start(self, wanted: Wanted) -> None:
-        settings = self.coord.config.merge
-        log = log_of(self.coord, self.coord.new_id())
-        log.parent.mkdir(parents=True, exist_ok=True)
-        running = gate.start(
-            self.coord.git, wanted.commit, settings.test, folder=self.folder, log=log, timeout=settings.timeout
-        )
+        run = self.coord.new_id()
+        steps = [
+            gate.Step(one.name, one.run, one.timeout, log_of(self.coord, run, one.name), dict(one.env), one.cwd)
+            for one in self.coord.config.merge.gate
+        ]
+        running = gate.start(self.coord.git, wanted.commit, steps, folder=self.folder)
         self._at_work.append(_Started(wanted, self.gate, running))
 
     def _end(self, one: _Started) -> None:
@@ -137,12 +137,12 @@ class Gates:
             tree=wanted.tree,
             gate=one.gate,
             passed=result.passed,
-            step="" if result.passed else "test",
+            step=result.step.name,
             what=_words(result),
             commit=wanted.commit,
             seconds=round(result.seconds, 3),
             at=format_time(self.coord.now()),
-            log=str(result.log),
+            log=str(result.step.log),
             batch=wanted.batch,
             into=wanted.into,
             members=wanted.members,
@@ -161,6 +161,6 @@ def _words(result: Result) -> str:
     return words.get(result.reason, f"failed with status {result.status} {after}")
 
 
-def log_of(coord: Coord, run: str) -> Path:
-    """Return where the output of a run of the gate goes."""
-    return coord.private / "logs" / f"gate-{run}.log"
+def log_of(coord: Coord, run: str, step: str) -> Path:
+    """Return where the output of a step goes in one run of the gate."""
+    return coord.private / "logs" / f"gate-{run}-{step}.log"
