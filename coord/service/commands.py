@@ -14,9 +14,11 @@ from coord.service import (
     history,
     locks,
     mail,
+    mergegraph,
     merges,
     sessions,
     status,
+    testruns,
     verify,
     watching,
     worktrees,
@@ -65,25 +67,5 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "merge show": (merges, "show"),
     "merge cancel": (merges, "cancel"),
     "merge retry": (merges, "retry"),
-    "conflicts": (foresight, "conflicts"),
-    "session list": (sessions, "list_"),
-    "log": (history, "log"),
-    "history": (history, "at"),
-    "ledger verify": (verify, "verify"),
-    "doctor": (doctoring, "doctor"),
-    "bench": (bench, "bench"),
-    "watch status": (watching, "status"),
-    "watch stop": (watching, "stop"),
-}
-
-
-def find(name: str) -> Command[Any, Any]:
-    """Return the command NAME."""
-    module, attribute = LISTED[name]
-    found: Command[Any, Any] = getattr(module, attribute)
-    return found
-
-
-def every() -> tuple[Command[Any, Any], ...]:
-    """Return all commands in the order of the list; loads every module."""
-    return tuple(find(name) for name in LISTED)
+    "merge log": (testruns, "log"),
+    "merge graph": (mergegraph, "graph"),

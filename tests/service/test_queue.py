@@ -11,7 +11,7 @@ from queueing import ask, branch, configure, drive, drive_until, last, queue
 from support import git
 
 from coord.model.errors import Refused
-from coord.service import mail, merges
+from coord.service import mail, mergegraph, merges, testruns
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
 from coord.service.merging.verdicts import Kept
@@ -247,3 +247,42 @@ def test_side_by_side_the_search_takes_fewer_rounds(repo: Path, coord_for: As) -
     drive_until(landing, watched)
     assert most == 4 and not (repo / "bad").exists() and (repo / "good7").exists()
     drive_until(landing, lambda: not landing.running)
+
+
+def test_the_log_tells_what_was_tested_together_and_which_steps_are_flaky(repo: Path, coord_for: As) -> None:
+    flaky = "test -e ../../../seen || { touch ../../../seen; echo not yet; exit 1; }"
+    configure(repo, f"steps: [{{name: lint, run: 'echo neat'}}, {{name: unit, run: '{flaky}'}}]")
+    asked = ask(coord_for("backend"), *several(repo, 1, {}))
+    drive(Landing(coord_for("owner")))
+    found = testruns.log(coord_for("owner"), asked[0].id)
+    assert [(one.passed, one.step, len(one.members)) for one in found.runs] == [(False, "unit", 1), (True, "unit", 1)]
+    assert [(one.step, one.times) for one in found.flaky] == [("unit", 1)]
+    assert Path(found.runs[0].log).read_text() == "not yet\n"
+    neat = found.runs[0].log.replace("-unit", "-lint")
+    assert Path(neat).read_text() == "neat\n"
+
+
+def test_the_graph_shows_who_is_where(repo: Path, coord_for: As) -> None:
+    configure(repo, "test: 'while ! test -e ../../../go; do sleep 0.02; done'")
+    for name, files in {"backend": {"README.md": "# Backend\n"}, "frontend": {"b": "x\n"}}.items():
+        git(repo, "branch", f"agent/{name}", branch(repo, f"made/{name}", files))
+    git(repo, "branch", "agent/security", "main")
+    names = several(repo, 2, {})
+    clash = branch(repo, "clash", {"good0": "y\n"})
+    (repo / "README.md").write_text("# Owner\n")
+    git(repo, "commit", "-qam", "owner")
+    ask(coord_for("backend"), *names, clash)
+    landing = Landing(coord_for("owner"))
+    drive_until(landing, lambda: landing.running)
+    found = mergegraph.graph(coord_for("owner"))
+    seen = {one.branch: (one.standing, one.ahead, one.behind, one.conflicts) for one in found.branches}
+    assert seen == {
+        "work/0": ("testing", 1, 1, ()),
+        "work/1": ("testing", 1, 1, ()),
+        "clash": ("queued", 1, 1, ()),
+        "agent/backend": ("conflict", 1, 1, ("README.md",)),
+        "agent/frontend": ("ready", 1, 1, ()),
+        "agent/security": ("behind", 0, 1, ()),
+    }
+    (repo / ".git/coord/go").touch()
+    drive(landing)

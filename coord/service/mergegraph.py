@@ -1,0 +1,80 @@
+"""Who is ahead of the base, behind it, in conflict with it, queued or landing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from coord.git import merge
+from coord.git.distances import distances
+from coord.model.errors import NotFound, Refused
+from coord.service import branches, merges, worktrees
+from coord.service.command import command
+from coord.service.coord import Coord
+from coord.service.merging.stacking import PASSED
+
+Standing = Literal["landing", "testing", "queued", "conflict", "ready", "behind", "level"]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A branch: an agent's, or one that waits to be merged; `batch` is what it is tested in, `conflicts` where."""
+
+    branch: str
+    agent: str
+    standing: Standing
+    ahead: int = 0
+    behind: int = 0
+    request: str = ""
+    batch: str = ""
+    position: int = 0
+    note: str = ""
+    conflicts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The base and all that is to go into it: what lands first, what is queued in its order, and the rest."""
+
+    base: str
+    tip: str
+    branches: tuple[Branch, ...]
+
+
+@command("merge graph", example="coord merge graph")
+def graph(coord: Coord) -> Graph:
+    """Draw who is ahead of the base, behind it, in conflict with it, queued, tested together or landing."""
+    base = branches.base(coord)
+    tip = branches.tip(coord, base)
+    queued = [one for _, one in merges.waiting(coord) if one.into == base]
+    asked = {one.branch for one in queued}
+    others: dict[str, tuple[str, str]] = {}
+    for name in coord.config.names:
+        branch = worktrees.branch_of(coord, name)
+        head = coord.git.tip(branches.ref(branch))
+        if branch not in asked and branch != base and head is not None:
+            others[branch] = (name, head)
+    present = {head for one in queued if (head := one.head) and coord.git.tip(head)}
+    apart = distances(coord.git, tip, present | {head for _, head in others.values()})
+    made = []
+    for one in queued:
+        ahead, behind = apart.get(one.head, (0, 0))
+        conflicts = _conflicts(coord, tip, one.head) if one.state == "queued" and one.head in present else ()
+        standing: Standing = "conflict" if conflicts else _STANDING.get(one.state, "queued")
+        note = "passed" if one.gate.startswith(PASSED) else one.result
+        where = (one.id, one.batch, one.position, note, conflicts)
+        made.append(Branch(one.branch, one.agent, standing, ahead, behind, *where))
+    for branch, (name, head) in others.items():
+        ahead, behind = apart.get(head, (0, 0))
+        conflicts = _conflicts(coord, tip, head) if ahead and behind else ()
+        rest: Standing = "conflict" if conflicts else "ready" if ahead else "behind" if behind else "level"
+        made.append(Branch(branch, name, rest, ahead, behind, conflicts=conflicts))
+    return Graph(base, tip, tuple(made))
+
+
+_STANDING: dict[str, Standing] = {"landing": "landing", "testing": "testing"}
+
+
+def _conflicts(coord: Coord, tip: str, head: str) -> tuple[str, ...]:
+    try:
+        return merge.predict(coord.git, tip, head).conflicts
+    except (NotFound, Refused):
+        return ()
