@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import coord
-from bench import agents, growth, hands, hooks, leases, ledger, mail, size, upkeep
+from bench import agents, growth, hands, hooks, leases, ledger, mail, merging, size, upkeep
 from bench.ground import Scale
 from coord.faces.pages.bench import COLUMNS, cells
 from coord.service.bench import machine
@@ -29,6 +29,9 @@ ALL: tuple[Callable[[Scale], Iterator[Row]], ...] = (
     leases.contended,
     mail.cold_list,
     hooks.hook,
+    merging.clean,
+    merging.batch,
+    merging.crowd,
     agents.agents,
     upkeep.idle,
     size.init_clone,

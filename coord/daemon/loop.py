@@ -21,6 +21,7 @@ _SPACING = 0.01
 _LOOKS_SHARE = 3
 _ROUNDS = 8
 _REST = 0.01
+_WHILE_TESTING = 0.05
 _LONGEST_PAUSE = 60.0
 
 
@@ -94,7 +95,7 @@ class Loop:
             if not any(changed):
                 rests = [dropped.ripe_in for dropped in view.dropped if not dropped.whole]
                 if self.performer.landing.running:
-                    rests.append(_REST)
+                    rests.append(_WHILE_TESTING)
                 return min(rests, default=0.0)
         return _REST
 

@@ -12,8 +12,8 @@ from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
 from coord.model.foresight import Pair
-from coord.model.records import Lock
-from coord.service import calling, clock, foresight, handwritten, leasebook, looks, merges, verify
+from coord.model.records import Lock, MergeRequest
+from coord.service import calling, clock, foresight, handwritten, leasebook, looks, verify
 from coord.service.clock import Pace
 from coord.service.coord import Coord
 from coord.service.foresight import Forecast, Place
@@ -89,7 +89,8 @@ class Observer:
         self._pace = self._pace.then(now, monotonic, coord.config.watch.scan_every)
         inbox = list(self._messages(full))
         locks = tuple(self._locks())
-        self._cache.keep({waiting.key for waiting in inbox} | {keys.lock(lock) for lock in locks})
+        queued = set(coord.records(keys.MERGES))
+        self._cache.keep({waiting.key for waiting in inbox} | {keys.lock(lock) for lock in locks} | queued)
         return View(
             now=now,
             config=coord.config,
@@ -105,7 +106,7 @@ class Observer:
             read=self._read() if full else (),
             locks=locks,
             dead_holders=_dead(locks),
-            merges=tuple(request for _, request in merges.waiting(coord)),
+            merges=tuple(self._merges()),
             conflicts=tuple(self._conflicts()),
             settled=settled.look(coord) if full else Settled(),
             drifted=full and any(one.by_hand for one in verify.drift(coord, self._looks)),
@@ -165,6 +166,13 @@ class Observer:
             lock: Lock | None = self._cache.get(f"{self.coord.home}/{key}", key, codec.decode_lock, self._bytes)
             if lock is not None:
                 yield lock
+
+    def _merges(self) -> Iterator[MergeRequest]:
+        for key in self.coord.records(keys.MERGES):
+            path = f"{self.coord.home}/{key}"
+            request: MergeRequest | None = self._cache.get(path, key, codec.decode_merge_request, self._bytes)
+            if request is not None:
+                yield request
 
     def _bytes(self, key: str) -> bytes | None:
         stored = self.coord.store.get(key)

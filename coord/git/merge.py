@@ -60,6 +60,7 @@ def predict(git: Git, base: str, head: str) -> Prediction:
     tree, _, rest = done.out.partition(b"\0")
     # 1 means conflicts, and also some failures: those print no tree.
     if done.status not in (0, 1) or _OID.fullmatch(tree) is None:
+        _existing(git, base), _existing(git, head)
         raise git.failure(("merge-tree",), done)
     names, _, words = rest.partition(b"\0\0") if done.status else (b"", b"", rest.removeprefix(b"\0"))
     return Prediction(
@@ -125,6 +126,7 @@ def already_in(git: Git, base: str, head: str) -> bool:
     words = ("merge-base", "--is-ancestor", _commit(git, head), _commit(git, base))
     done = git.run(*words, check=False)
     if done.status not in (0, 1):
+        _existing(git, base), _existing(git, head)
         raise git.failure(words, done)
     return done.status == 0
 
@@ -144,7 +146,7 @@ def changed(git: Git, base: str, head: str) -> tuple[str, ...]:
         NotFound: one of them names no commit.
         Refused: their histories have nothing in common.
     """
-    ours, theirs = _commit(git, base), _commit(git, head)
+    ours, theirs = _existing(git, base), _existing(git, head)
     parted = git.run("merge-base", ours, theirs, check=False)
     if not parted.out:
         raise Refused(
@@ -189,6 +191,13 @@ def _freed(git: Git, ref: str) -> bool:
 
 
 def _commit(git: Git, name: str) -> str:
+    """Return the commit that NAME names; a whole id is taken at its word, and git complains if there is none."""
+    if _OID.fullmatch(name.encode()):
+        return name
+    return _existing(git, name)
+
+
+def _existing(git: Git, name: str) -> str:
     found = git.tip(name)
     if found is None:
         raise NotFound(f"{name!r} names no commit", hint="`git branch --all` lists the branches")

@@ -44,9 +44,21 @@ def named(coord: Coord, text: str) -> str:
         NotFound: it is no branch: a tag, or an expression such as `main~1`, is none.
         Refused: it is the ledger's.
     """
+    return located(coord, text)[0]
+
+
+def located(coord: Coord, text: str) -> tuple[str, str]:
+    """Return what `named` does, and the commit that the branch points at, in one look.
+
+    Raises:
+        NotFound: it is no branch.
+        Refused: it is the ledger's.
+    """
     wanted = ref(text.strip())
-    listed = coord.git.text("for-each-ref", "--format=%(refname) %(symref)", "--", wanted).splitlines()
-    aims = {name: aim for name, _, aim in (line.partition(" ") for line in listed)}
+    form = "--format=%(refname) %(objectname) %(symref)"
+    listed = [line.split(" ", 2) for line in coord.git.text("for-each-ref", form, "--", wanted).splitlines()]
+    aims = {name: "".join(aim) for name, _, *aim in listed}
+    tips = {name: commit for name, commit, *_ in listed}
     found = aims.get(wanted) or wanted
     if wanted not in aims or not found.startswith(_HEADS):
         raise NotFound(f"there is no branch {text!a}", hint="see `git branch`; commit something on it first")
@@ -54,7 +66,7 @@ def named(coord: Coord, text: str) -> str:
         raise Refused(
             "the ledger's branch is coord's own: nothing is merged into it or from it", hint="see `git branch`"
         )
-    return found.removeprefix(_HEADS)
+    return found.removeprefix(_HEADS), tips[wanted]
 
 
 def tip(coord: Coord, branch: str) -> str:

@@ -69,3 +69,25 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "merge retry": (merges, "retry"),
     "merge log": (testruns, "log"),
     "merge graph": (mergegraph, "graph"),
+    "conflicts": (foresight, "conflicts"),
+    "session list": (sessions, "list_"),
+    "log": (history, "log"),
+    "history": (history, "at"),
+    "ledger verify": (verify, "verify"),
+    "doctor": (doctoring, "doctor"),
+    "bench": (bench, "bench"),
+    "watch status": (watching, "status"),
+    "watch stop": (watching, "stop"),
+}
+
+
+def find(name: str) -> Command[Any, Any]:
+    """Return the command NAME."""
+    module, attribute = LISTED[name]
+    found: Command[Any, Any] = getattr(module, attribute)
+    return found
+
+
+def every() -> tuple[Command[Any, Any], ...]:
+    """Return all commands in the order of the list; loads every module."""
+    return tuple(find(name) for name in LISTED)

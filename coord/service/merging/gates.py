@@ -43,6 +43,7 @@ class Gates:
         self._at_work: list[_Started] = []
         self._ending: list[Running] = []
         self._looked = False
+        self.ended = 0
 
     @property
     def gate(self) -> str:
@@ -70,6 +71,7 @@ class Gates:
         for one, result in ended:
             self._at_work.remove(one)
             self._kept.add(self._judged(one, result))
+            self.ended += 1
         return bool(ended)
 
     def at_work(self, into: str) -> list[Wanted]:

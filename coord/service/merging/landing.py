@@ -5,6 +5,7 @@ Each step is an event. Killed between any two, `advance` called again goes on fr
 the verdicts say.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 from coord.git import checkout, merge
 from coord.git.gate import tail
 from coord.git.worktree import Worktree
-from coord.model import bisect, queue, quoting
+from coord.model import bisect, keys, queue, quoting
 from coord.model.bisect import Eject, Land, Outcome, Pause, Probe
 from coord.model.errors import Conflict, NotFound, Refused
 from coord.model.queue import Lineup
@@ -28,6 +29,7 @@ from coord.service.merging.stacking import PASSED, UNGATED, Keyed
 from coord.service.merging.waiting import GUARD
 
 _MOVED_ON = "the base moved on, or a member left; stacked again"
+_LOOKS_AGAIN = 1.0  # seconds: for what nobody announces, as a branch that others move
 _LOST = "git cleaned its merge commit away; merging again"
 _NO_GATE = "no test is configured, and nothing lands untested: set `merge.test`, or `merge.ungated: allow`"
 
@@ -59,6 +61,7 @@ class Landing:
         self.coord = coord
         self.gates = Gates(coord)
         self._sizes = Sizes(coord.private / "batches.json")
+        self._waited: dict[str, tuple[object, float]] = {}
 
     @property
     def running(self) -> bool:
@@ -67,13 +70,20 @@ class Landing:
 
     def advance(self, into: str) -> bool:
         """Take the queue of a branch one step further; True where something was decided, False where it has to wait."""
+        if self._still(into):
+            return False
+        changed = self._advance(into)
+        if changed:
+            self._waited.clear()
+        return changed
+
+    def _advance(self, into: str) -> bool:
         with self.coord.exclusive(GUARD):
             every = waiting.found(self.coord)
             lineup = queue.lineup(one for _, one in every.values())
             mine = [every[one.id] for one in lineup.ready if one.into == into]
             try:
-                name = branches.named(self.coord, into)
-                tip = branches.tip(self.coord, name)
+                name, tip = branches.located(self.coord, into)
             except (NotFound, Refused) as fault:
                 for key, one in mine:
                     telling.refused(self.coord, (key, one), "failed", fault.message, fault.hint)
@@ -91,11 +101,25 @@ class Landing:
 
     def tend(self) -> None:
         """End the gates of batches that left the queue: nothing else would ask for them again."""
-        if self.gates.busy:
+        if self.gates.busy and not self._still(""):
             with self.coord.exclusive(GUARD):
                 self.gates.collect()
                 alive = {one.batch for _, one in waiting.found(self.coord).values() if one.state == "testing"}
                 self.gates.keep(alive)
+
+    def _still(self, into: str) -> bool:
+        """Tell whether, while a gate runs, nothing happened since the last look at a branch, which was just now."""
+        self.gates.collect()
+        try:
+            changed_at = os.stat(self.coord.home / keys.MERGES).st_mtime_ns
+        except FileNotFoundError:
+            changed_at = 0
+        now, seen = self.coord.clock.monotonic(), (changed_at, self.gates.ended)
+        before = self._waited.get(into)
+        if self.gates.busy and before is not None and before[0] == seen and now - before[1] < _LOOKS_AGAIN:
+            return True
+        self._waited[into] = (seen, now)
+        return False
 
     def stop(self) -> None:
         """End the gates that run; their batches go on when a daemon runs again."""
@@ -271,17 +295,20 @@ class Landing:
         return self._finish(line, members, places)
 
     def _finish(self, line: _Line, members: list[Keyed], places: Sequence[Worktree] | None = None) -> bool:
-        """Move the base and bring the checkouts along; what a killed predecessor did is not done twice."""
+        """Move the base and bring the checkouts along; what a killed predecessor did is not done twice.
+
+        Who was found fit to land in this same step gives PLACES, and needs no second look.
+        """
         git, ref = self.coord.git, branches.ref(line.into)
         base, candidate = members[0][1].base, members[-1][1].candidate
         move: Callable[[], None] | None = None
-        if git.tip(candidate) is None:
+        if places is None and git.tip(candidate) is None:
             return self._not_yet(members, _LOST)
-        if (tip := git.tip(ref)) == base:
-            if not self._may_land(members):
+        if line.tip == base:
+            if places is None and not self._may_land(members):
                 return self._not_yet(members, "what it was stacked with is gone")
             move = partial(merge.move, git, ref, candidate, base)
-        elif tip is None or not merge.already_in(git, tip, candidate):
+        elif not merge.already_in(git, line.tip, candidate):
             return self._not_yet(members, _MOVED_ON)
         behind = []
         for place in checkout.standing_on(git, line.into) if places is None else places:

@@ -86,7 +86,8 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> Merg
             return _conflicting(coord, made, key, one, found)
     except (NotFound, Refused) as fault:  # a commit that is gone: trying again would not help
         return Left(key, one, "failed", fault.message, fault.hint)
-    if links := set(worktree.committed_links(git, found.tree)) - set(worktree.committed_links(git, below)):
+    links = set(worktree.committed_links(git, found.tree))
+    if links and (links := links - set(worktree.committed_links(git, below))):
         named = clean_line(" ".join(sorted(links)), 300)
         detail = f"They lead to the live folders: `git rm --cached {named}`, commit, and request again."
         return Left(key, one, "failed", f"it has coord's own links in a commit: {named}", detail)
