@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import coord
-from bench import agents, growth, hands, hooks, leases, ledger, mail, merging, size, upkeep
+from bench import agents, ahead, growth, hands, hooks, leases, ledger, mail, merging, size, upkeep
 from bench.ground import Scale
 from coord.faces.pages.bench import COLUMNS, cells
 from coord.service.bench import machine
@@ -33,6 +33,7 @@ ALL: tuple[Callable[[Scale], Iterator[Row]], ...] = (
     merging.batch,
     merging.crowd,
     agents.agents,
+    ahead.ahead,
     upkeep.idle,
     size.init_clone,
 )

@@ -6,21 +6,26 @@ worktree's index or file is touched.
 """
 
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from coord.git import repo, worktree
 from coord.git.repo import Git
 from coord.model import foresight
 
-_MAKER = ("coord", "coord@coord.local")
-_ALWAYS = datetime.fromtimestamp(0, UTC)  # the same files are the same commit, whenever it is made
+# The same files are the same commit, whenever it is made.
+_MAKER = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "coord"), ("EMAIL", "coord@coord.local"), ("DATE", "@0 +0000"))
+}
 _MANY = 256  # a store has as many folders when it is well filled
 _AT_ONCE = (2, 39, 0)  # the first git whose merge-tree takes many pairs
-_MARKS = (b"<<<<<<<", b">>>>>>>")
+# Between two pairs stands the NUL of the last name, or nothing: a name cannot hold it.
+_PAIR = re.compile(rb"(?:(?<=\0)|(?<=\n)|\A)([0-9a-f]{40,64}) ([0-9a-f]{40,64})\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """One place of a conflict: the line at which it begins in the merged file, and how many it takes there."""
+    """One place of a conflict: the line of the merged file at which it begins, and how many it takes there."""
 
     path: str
     line: int
@@ -73,53 +78,37 @@ class Foreseer:
     def snapshot(self, path: Path, head: str, name: str) -> str:
         """Return the state of the worktree at PATH as a commit on HEAD: HEAD itself where all is committed.
 
-        While a merge or rebase is half done there, and where git cannot read a file, HEAD stands for it.
+        While a merge or rebase is half done there, and where git cannot write a tree of it, HEAD stands for it.
         """
-        here = Git(path)
-        private = worktree.private(here)
-        if worktree.operation(private):
+        private = worktree.own(path)
+        changed = worktree.dirty(path) if not worktree.operation(private) else ()
+        if not changed:
             return head
+        here = Git(path)
         copy = self._folder / f"index-{name}"
         if (private / "index").exists():
             shutil.copy2(private / "index", copy)  # with its time, by which git tells what may have changed since
         env = {**self._env, "GIT_INDEX_FILE": os.fspath(copy)}
-        words = ("add", "--all", "--ignore-errors", "--", ":/")
-        here.run(*words, env=env, check=False, config={"advice.addEmbeddedRepo": "false"})
+        named = b"".join(os.fsencode(one) + b"\0" for one in changed)
+        words = ("update-index", "-z", "--add", "--remove", "--replace", "--stdin")
+        if here.run(*words, stdin=named, env=env, check=False).status != 0:  # a repository inside it, for example
+            here.run("add", "--all", "--ignore-errors", "--", ":/", env=env, check=False)
         tree = here.run("write-tree", env=env, check=False)
-        if tree.status != 0 or (made := tree.out.decode().strip()) == here.text("rev-parse", f"{head}^{{tree}}"):
-            return head
-        return self._commit(here, made, head)
+        return self._commit(here, tree.out.decode().strip(), head) if tree.status == 0 else head
 
     def _commit(self, here: Git, tree: str, head: str) -> str:
-        name, email = _MAKER
-        who = {
-            f"GIT_{role}_{what}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for what, value in (("NAME", name), ("EMAIL", email), ("DATE", f"@{int(_ALWAYS.timestamp())} +0000"))
-        }
-        words = ("commit-tree", tree, "-p", head, "-m", "uncommitted")
-        return here.run(*words, env={**self._env, **who}).out.decode().strip()
+        done = here.run("commit-tree", tree, "-p", head, "-m", "uncommitted", env={**self._env, **_MAKER})
+        return done.out.decode().strip()
 
-    def parted(self, base: str, commit: str) -> str | None:
-        """Return the commit at which COMMIT left BASE, or None where they share no history."""
-        done = self._git.run("merge-base", base, commit, env=self._env, check=False)
-        return done.out.decode().split()[0] if done.out else None
-
-    def changes(self, start: str, commit: str) -> Changes:
-        """Return what COMMIT changed since START."""
-        words = ("diff-tree", "-r", "-z", "--name-status", "--no-renames", "--ignore-submodules=none", start, commit)
-        fields = self._git.run(*words, env=self._env).out.split(b"\0")
-        found = [(kind, os.fsdecode(name)) for kind, name in zip(fields[::2], fields[1::2], strict=False)]
-        return Changes(
-            frozenset(name for _, name in found),
-            foresight.folders([name for kind, name in found if kind == b"D"]),
-            foresight.folders([name for kind, name in found if kind == b"A"]),
-        )
-
-    def began(self, start: str, head: str) -> datetime | None:
-        """Return when the oldest commit since START was made, or None where there is none."""
-        lines = self._git.text("log", "--format=%at", f"{start}..{head}", "--").split()
-        return datetime.fromtimestamp(min(map(int, lines)), UTC) if lines else None
+    def changes(self, spans: Sequence[tuple[str, str]]) -> list[Changes]:
+        """Return what the second commit of each span changed since the first, in two git processes for all."""
+        if not spans:
+            return []
+        asked = [f"{commit}^{{tree}}" for span in spans for commit in span]
+        trees = iter(self._git.run("rev-parse", *asked, env=self._env).out.decode().split())
+        lines = "".join(f"{start} {end}\n" for start, end in zip(trees, trees, strict=True)).encode()
+        words = ("diff-tree", "--stdin", "-r", "-z", "--name-status", "--no-renames", "--ignore-submodules=none")
+        return list(_changes(self._git.run(*words, stdin=lines, env=self._env).out))
 
     def merge(self, pairs: Sequence[tuple[str, str]]) -> list[Merged]:
         """Merge each of some PAIRS of commits, in one git process where that can be had."""
@@ -147,16 +136,43 @@ class Foreseer:
         tree, *names = done.out.split(b"\0")
         return Merged(tree.decode(), tuple(os.fsdecode(name) for name in names if name) if done.status == 1 else ())
 
-    def hunks(self, tree: str, paths: Sequence[str]) -> list[Hunk]:
-        """Return where in some PATHS of a merged TREE git left marks of conflict; a binary file has none."""
-        found = []
-        for path in paths:
-            done = self._git.run("cat-file", "blob", f"{tree}:{path}", env=self._env, check=False)
-            begun = 0
-            for number, line in enumerate(done.out.split(b"\n") if done.status == 0 else (), 1):
-                if line.startswith(_MARKS[0]):
-                    begun = number
-                elif line.startswith(_MARKS[1]) and begun:
-                    found.append(Hunk(path, begun, number - begun - 1))
-                    begun = 0
+    def hunks(self, places: Sequence[tuple[str, str]]) -> list[tuple[Hunk, ...]]:
+        """Return where git left marks in each of some files, a merged tree and a path in it; in binary ones nowhere."""
+        asked = b"".join(os.fsencode(f"{tree}:{path}") + b"\0" for tree, path in places)
+        if not asked:
+            return []
+        rest = self._git.run("cat-file", "--batch", "-z", stdin=asked, env=self._env).out
+        found: list[tuple[Hunk, ...]] = []
+        for _, path in places:
+            head, _, rest = rest.partition(b"\n")
+            data = b""
+            if not head.endswith(b" missing"):
+                size = int(head.rpartition(b" ")[2])
+                data, rest = rest[:size], rest[size + 1 :]
+            found.append(tuple(Hunk(path, line, lines) for line, lines in _marked(data)))
         return found
+
+
+def _changes(data: bytes) -> Iterator[Changes]:
+    """Read what diff-tree says of pairs of trees: a line for each pair, then KIND NUL NAME NUL for each change."""
+    pairs = list(_PAIR.finditer(data))
+    for number, pair in enumerate(pairs):
+        end = pairs[number + 1].start() if number + 1 < len(pairs) else len(data)
+        fields = data[pair.end() : end].split(b"\0")
+        found = [(kind, os.fsdecode(name)) for kind, name in zip(fields[::2], fields[1::2], strict=False)]
+        yield Changes(
+            frozenset(name for _, name in found),
+            foresight.folders([name for kind, name in found if kind == b"D"]),
+            foresight.folders([name for kind, name in found if kind == b"A"]),
+        )
+
+
+def _marked(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the first line and the length of each conflict in a merged file."""
+    begun = 0
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if line.startswith(b"<<<<<<<"):
+            begun = number
+        elif line.startswith(b">>>>>>>") and begun:
+            yield begun, number - begun - 1
+            begun = 0

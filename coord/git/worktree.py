@@ -260,6 +260,17 @@ def private(git: Git) -> Path:
     return Path(os.fsdecode(git.run("rev-parse", "--absolute-git-dir").out.removesuffix(b"\n")))
 
 
+def own(path: Path) -> Path:
+    """Return what `private` does for the worktree at PATH, without asking git; a folder that is not there stays so."""
+    pointer = path / ".git"
+    if pointer.is_dir():
+        return pointer
+    try:
+        return path / os.fsdecode(pointer.read_bytes().removeprefix(b"gitdir:").strip())
+    except OSError:
+        return pointer
+
+
 def operation(folder: Path) -> str:
     """Name what is half done in the worktree whose own folder this is ("rebase", "merge", ...), or ""."""
     return next((word for name, word in _OPERATIONS.items() if (folder / name).exists()), "")

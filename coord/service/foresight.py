@@ -1,7 +1,7 @@
 """Conflicts foreseen: which agents' work will not merge, long before anybody asks for it; uncommitted work included."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,8 +10,10 @@ from typing import Annotated
 
 from coord.git import worktree
 from coord.git.foresight import Changes, Foreseer, Hunk, Merged
+from coord.git.relations import Relation, relations
+from coord.git.worktree import Worktree
 from coord.model import foresight, mailboxes, quoting
-from coord.model.foresight import BASE, Clash, Pair, Side
+from coord.model.foresight import BASE, Pair, Side
 from coord.model.untrusted import clean_line
 from coord.service import branches, delivery
 from coord.service.command import command
@@ -22,6 +24,7 @@ TOLD, OVER = "conflict.foreseen", "conflict.over"
 _WORKERS = 4
 _REMEMBERED = 4096
 _SHOWN = 12
+Span = tuple[str, str]  # two commits
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,53 +77,35 @@ class Foresight:
     """Looks ahead; what it has found out about commits it need not find out again."""
 
     coord: Coord
-    _changes: dict[Pair, tuple[str, Changes]] = field(default_factory=dict)
-    _merged: dict[Pair, Merged] = field(default_factory=dict)
+    _changes: dict[Span, Changes] = field(default_factory=dict)
+    _merged: dict[Span, Merged] = field(default_factory=dict)
     _states: dict[str, tuple[tuple[object, ...], str]] = field(default_factory=dict)
 
     def look(self, *, committed: bool = False, again: bool = True) -> Forecast:
         """Look at all work there is. Without AGAIN, uncommitted work only where an index or a branch moved since."""
         coord = self.coord
         base = branches.seen_base(coord)
-        tip = coord.git.tip(branches.ref(base)) if base else None
+        tip = coord.git.peek(coord.place.common, branches.ref(base)) if base else None
         if tip is None:
             return Forecast(base, coord.now(), (), ())
         with coord.store.exclusive(GUARD):
             foreseer = Foreseer(coord.git, coord.place.common, coord.private / GUARD)
             if foreseer.trim() or len(self._merged) > _REMEMBERED:
                 self._changes, self._merged, self._states = {}, {}, {}
-            trees = [tree for tree in self._trees() if not tree.prunable]
+            trees = self._trees()
             with ThreadPoolExecutor(_WORKERS) as pool:
-                found = pool.map(lambda tree: self._side(foreseer, tip, tree, committed, again), trees)
-                sides = tuple(side for side in found if side is not None)
+                looks = [pool.submit(self._state, foreseer, name, tree, again=again) for name, tree in trees.items()]
+                apart = relations(coord.git, tip, {tree.head for tree in trees.values()})
+                states = [tree.head for tree in trees.values()] if committed else [one.result() for one in looks]
+            sides = self._sides(foreseer, tip, trees, dict(zip(trees, states, strict=True)), apart)
             return self._forecast(foreseer, base, tip, sides)
 
-    def _trees(self) -> list[worktree.Worktree]:
-        places = {self.coord.worktree_of(name) for name in self.coord.config.names}
-        return [tree for tree in worktree.all_of(self.coord.git) if tree.path in places and tree.head.strip("0")]
+    def _trees(self) -> dict[str, Worktree]:
+        agents = {self.coord.worktree_of(name): name for name in self.coord.config.names}
+        listed = (tree for tree in worktree.all_of(self.coord.git) if tree.path in agents)
+        return {agents[tree.path]: tree for tree in listed if not tree.prunable and tree.head.strip("0")}
 
-    def _side(self, foreseer: Foreseer, tip: str, tree: worktree.Worktree, committed: bool, again: bool) -> Side | None:
-        name = next(one for one in self.coord.config.names if self.coord.worktree_of(one) == tree.path)
-        state = tree.head if committed else self._state(foreseer, name, tree, again=again)
-        known = self._changes.get((tip, state))
-        if known is None:
-            start = foreseer.parted(tip, state)
-            if start is None:
-                return None
-            known = self._changes[tip, state] = (start, foreseer.changes(start, state))
-        start, changes = known
-        return Side(
-            name=name,
-            branch=tree.branch,
-            head=tree.head,
-            commit=state,
-            paths=changes.paths,
-            left=changes.left,
-            entered=changes.entered,
-            behind=start != tip,
-        )
-
-    def _state(self, foreseer: Foreseer, name: str, tree: worktree.Worktree, *, again: bool) -> str:
+    def _state(self, foreseer: Foreseer, name: str, tree: Worktree, *, again: bool) -> str:
         stamp = (tree.head, _stamp(tree.path))
         known = self._states.get(name)
         if known is not None and known[0] == stamp and not again:
@@ -129,39 +114,59 @@ class Foresight:
         self._states[name] = (stamp, state)
         return state
 
+    def _sides(
+        self,
+        foreseer: Foreseer,
+        tip: str,
+        trees: Mapping[str, Worktree],
+        states: Mapping[str, str],
+        apart: Mapping[str, Relation],
+    ) -> tuple[Side, ...]:
+        spans: dict[str, Span] = {}
+        for name, tree in trees.items():
+            found = apart.get(tree.head)
+            if found is not None and found.parted is not None:
+                spans[name] = (found.parted, states[name])
+        fresh = [span for span in dict.fromkeys(spans.values()) if span not in self._changes]
+        self._changes.update(zip(fresh, foreseer.changes(fresh), strict=True))
+        return tuple(
+            Side(
+                name=name,
+                branch=trees[name].branch,
+                head=trees[name].head,
+                commit=span[1],
+                paths=self._changes[span].paths,
+                left=self._changes[span].left,
+                entered=self._changes[span].entered,
+                behind=span[0] != tip,
+                since=apart[trees[name].head].since,
+            )
+            for name, span in spans.items()
+            if self._changes[span].paths
+        )
+
     def _forecast(self, foreseer: Foreseer, base: str, tip: str, sides: tuple[Side, ...]) -> Forecast:
+        known = {side.name: side for side in sides}
         commits = {BASE: tip} | {side.name: side.commit for side in sides}
         asked = {pair: (commits[pair[0]], commits[pair[1]]) for pair in foresight.suspects(sides)}
-        fresh = [pair for pair in dict.fromkeys(asked.values()) if pair not in self._merged]
+        fresh = [span for span in dict.fromkeys(asked.values()) if span not in self._merged]
         self._merged.update(zip(fresh, foreseer.merge(fresh), strict=True))
-        merged = {pair: self._merged[both].conflicts for pair, both in asked.items()}
-        found = foresight.clashes(sides, merged)
-        dated = self._dated(foreseer, tip, sides, found)
-        places = (self._place(foreseer, clash, self._merged[asked[clash.pair]].tree, dated) for clash in found)
-        return Forecast(base, self.coord.now(), tuple(dated[side.name] for side in sides), tuple(places))
-
-    def _dated(self, foreseer: Foreseer, tip: str, sides: Sequence[Side], found: Sequence[Clash]) -> dict[str, Side]:
-        """Find out since when those who conflict have worked; nobody asks it of the others."""
-        involved = {name for clash in found for name in clash.pair}
-        dated = {}
-        for side in sides:
-            start, _ = self._changes[tip, side.commit]
-            since = foreseer.began(start, side.head) if side.name in involved else None
-            dated[side.name] = replace(side, since=since)
-        return dated
-
-    def _place(self, foreseer: Foreseer, clash: Clash, tree: str, sides: dict[str, Side]) -> Place:
-        hunks = tuple(foreseer.hunks(tree, clash.paths[:_SHOWN]))
-        older = foresight.older(sides[clash.first], sides[clash.second]) if clash.second != BASE else BASE
-        return Place(clash.first, clash.second, clash.paths, hunks, older)
+        clashes = foresight.clashes(sides, {pair: self._merged[span].conflicts for pair, span in asked.items()})
+        shown = [(self._merged[asked[clash.pair]].tree, path) for clash in clashes for path in clash.paths[:_SHOWN]]
+        hunks = dict(zip(shown, foreseer.hunks(shown), strict=True))
+        places = []
+        for clash in clashes:
+            tree = self._merged[asked[clash.pair]].tree
+            here = tuple(hunk for path in clash.paths[:_SHOWN] for hunk in hunks[tree, path])
+            older = foresight.older(known[clash.first], known[clash.second]) if clash.second != BASE else BASE
+            places.append(Place(clash.first, clash.second, clash.paths, here, older))
+        return Forecast(base, self.coord.now(), sides, tuple(places))
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
     """Return what changes when a worktree's index does; its branch tells the rest."""
-    pointer = path / ".git"
     try:
-        private = Path(pointer.read_text(encoding="utf-8", errors="surrogateescape").removeprefix("gitdir:").strip())
-        found = (path / private / "index").stat()
+        found = (worktree.own(path) / "index").stat()
     except OSError:
         return ()
     return found.st_ino, found.st_mtime_ns, found.st_size

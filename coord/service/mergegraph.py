@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from coord.git import merge
-from coord.git.distances import distances
+from coord.git.relations import Relation, relations
 from coord.model.errors import NotFound, Refused
 from coord.service import branches, merges, worktrees
 from coord.service.command import command
@@ -53,17 +53,17 @@ def graph(coord: Coord) -> Graph:
         if branch not in asked and branch != base and head is not None:
             others[branch] = (name, head)
     present = {head for one in queued if (head := one.head) and coord.git.tip(head)}
-    apart = distances(coord.git, tip, present | {head for _, head in others.values()})
+    apart = relations(coord.git, tip, present | {head for _, head in others.values()})
     made = []
     for one in queued:
-        ahead, behind = apart.get(one.head, (0, 0))
+        ahead, behind = _far(apart.get(one.head))
         conflicts = _conflicts(coord, tip, one.head) if one.state == "queued" and one.head in present else ()
         standing: Standing = "conflict" if conflicts else _STANDING.get(one.state, "queued")
         note = "passed" if one.gate.startswith(PASSED) else one.result
         where = (one.id, one.batch, one.position, note, conflicts)
         made.append(Branch(one.branch, one.agent, standing, ahead, behind, *where))
     for branch, (name, head) in others.items():
-        ahead, behind = apart.get(head, (0, 0))
+        ahead, behind = _far(apart.get(head))
         conflicts = _conflicts(coord, tip, head) if ahead and behind else ()
         rest: Standing = "conflict" if conflicts else "ready" if ahead else "behind" if behind else "level"
         made.append(Branch(branch, name, rest, ahead, behind, conflicts=conflicts))
@@ -71,6 +71,10 @@ def graph(coord: Coord) -> Graph:
 
 
 _STANDING: dict[str, Standing] = {"landing": "landing", "testing": "testing"}
+
+
+def _far(found: Relation | None) -> tuple[int, int]:
+    return (found.ahead, found.behind) if found else (0, 0)
 
 
 def _conflicts(coord: Coord, tip: str, head: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from coord.git import history, worktree
-from coord.git.distances import distances
+from coord.git.relations import Relation, relations
 from coord.git.worktree import Worktree
 from coord.model import codec, ids, keys, leases, mailboxes, scope
 from coord.model.errors import BadRecord, CoordError, TimedOut
@@ -334,13 +334,13 @@ class _Look:
         by_path = {tree.path: tree for tree in listed if not tree.prunable}
         found = {name: by_path[path] for name in coord.config.names if (path := coord.worktree_of(name)) in by_path}
         tip = coord.git.peek(coord.place.common, branches.ref(base)) if base else None
-        apart = distances(coord.git, tip, {tree.head for tree in found.values()}) if tip else {}
+        apart = relations(coord.git, tip, {tree.head for tree in found.values()}) if tip else {}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             dirty = dict(zip(found, pool.map(_dirty, (tree.path for tree in found.values())), strict=True))
         return {name: self._tree(tree, apart.get(tree.head), dirty[name]) for name, tree in found.items()}
 
-    def _tree(self, tree: Worktree, apart: tuple[int, int] | None, dirty: int | None) -> Tree:
-        ahead, behind = apart or (None, None)
+    def _tree(self, tree: Worktree, apart: Relation | None, dirty: int | None) -> Tree:
+        ahead, behind = (apart.ahead, apart.behind) if apart else (None, None)
         return Tree(str(tree.path), tree.branch, ahead, behind, dirty)
 
 

@@ -8,6 +8,7 @@ import pytest
 from support import git
 
 from coord.git.foresight import Foreseer
+from coord.git.relations import relations
 from coord.git.repo import Git
 from coord.model import foresight
 from coord.model.foresight import Side
@@ -81,9 +82,9 @@ def changed(place: Path, chance: random.Random) -> str:
 
 
 def side(door: Foreseer, base: str, name: str, commit: str) -> Side:
-    start = door.parted(base, commit)
+    start = relations(Git(door._git.cwd), base, {commit})[commit].parted
     assert start is not None
-    found = door.changes(start, commit)
+    (found,) = door.changes([(start, commit)])
     return Side(
         name=name, branch=name, head=commit, commit=commit,
         paths=found.paths, left=found.left, entered=found.entered, behind=start != base,
@@ -148,7 +149,7 @@ def test_a_snapshot_holds_all_that_lies_there_and_touches_nothing(place: Path) -
     objects = git(place, "count-objects")
     found = door.snapshot(place, head, "me")
     assert found == door.snapshot(place, head, "me"), "the same files are the same commit"
-    listed = door.changes(head, found).paths
+    (listed,) = (one.paths for one in door.changes([(head, found)]))
     assert listed == {"a.txt", "lib/fresh.txt", "staged.txt", "web/e.txt", ".gitignore"}
     assert ((place / ".git/index").read_bytes(), git(place, "status", "--porcelain")) == (index, status)
     assert git(place, "count-objects") == objects, "git's own store knows nothing of it"
@@ -166,12 +167,24 @@ def test_where_a_merge_is_half_done_its_last_commit_stands(place: Path) -> None:
     assert foreseer(place).snapshot(place, head, "me") == head
 
 
+def test_changes_of_many_spans_come_apart(place: Path) -> None:
+    heads = [git(place, "rev-parse", "HEAD")]
+    for number, name in enumerate(("a.txt", "40 hex.txt", "lib/new/" + "f" * 40 + " " + "e" * 40, "\u00e4.txt")):
+        written(place, name, f"{number}\n")
+        git(place, "add", "-A")
+        git(place, "commit", "-qm", name)
+        heads.append(git(place, "rev-parse", "HEAD"))
+    spans = [(heads[first], heads[last]) for first in range(5) for last in range(5)]
+    for (start, end), found in zip(spans, foreseer(place).changes(spans), strict=True):
+        own = git(place, "-c", "core.quotePath=false", "diff", "--name-only", "--no-renames", start, end).splitlines()
+        assert found.paths == set(own)
+
+
 def test_histories_with_nothing_in_common_do_not_hide_the_other_pairs(place: Path) -> None:
     git(place, "checkout", "-q", "--orphan", "alien")
     git(place, "commit", "-qm", "of its own")
     alien, main = git(place, "rev-parse", "alien"), git(place, "rev-parse", "main")
     door = foreseer(place)
-    assert door.parted(main, alien) is None
     found = door.merge([(main, main), (alien, main), (main, main)])
     assert [bool(one.tree) for one in found] == [True, False, True]
 
@@ -185,7 +198,7 @@ def test_the_places_of_a_conflict_have_lines(place: Path) -> None:
         git(place, "commit", "-qam", name)
     door = foreseer(place)
     (found,) = door.merge([(git(place, "rev-parse", "one"), git(place, "rev-parse", "two"))])
-    (hunk,) = door.hunks(found.tree, found.conflicts)
+    ((hunk,),) = door.hunks([(found.tree, path) for path in found.conflicts])
     assert (hunk.path, hunk.line, hunk.lines) == ("a.txt", 5, 3)
 
 
