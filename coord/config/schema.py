@@ -56,6 +56,9 @@ class Worktrees:
 
     path: Annotated[str, Key("the folder, from the repository's top", checks.agent_path)] = "../agent-{name}"
     branch: Annotated[str, Key("the branch checked out there", checks.agent_branch)] = "agent/{name}"
+    trash_retention: Annotated[timedelta, Key("what was kept of removed ones on refs/coord/trash/ goes then", _AGE)] = (
+        30 * _DAY
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

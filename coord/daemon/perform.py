@@ -13,6 +13,7 @@ from coord.daemon.plan import (
     ExpireLease,
     Forward,
     FreeDead,
+    LetGo,
     Merge,
     Reconcile,
     Remind,
@@ -24,7 +25,7 @@ from coord.daemon.plan import (
 )
 from coord.git import maintain
 from coord.model.errors import CoordError
-from coord.service import adopt, calling, foresight, leasebook, upkeep, verify, watching
+from coord.service import adopt, calling, foresight, leasebook, restoring, upkeep, verify, watching
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
 
@@ -112,6 +113,8 @@ class Performer:
                 return self._speak_of(action)
             case Reconcile():
                 return verify.reconcile(coord, verify.drift(coord)) > 0
+            case LetGo(names):
+                return restoring.let_go(coord, names) > 0
             case Discard() | Trim() | Repack() | Wake():
                 self._beside(action)
                 return False

@@ -68,7 +68,8 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What would pile up for ever: dead letters and decisions that the ledger holds, oldest first; logs of gates.
+    """What would pile up for ever: dead letters and decisions that the ledger holds, oldest first; logs of gates,
+    what was kept of worktrees.
 
     `told` is how many bytes the daemon's own log has.
     """
@@ -76,6 +77,7 @@ class Settled:
     dead: tuple[Aged, ...] = ()
     decisions: tuple[Ruled, ...] = ()
     logs: tuple[Aged, ...] = ()
+    trash: tuple[Aged, ...] = ()
     told: int = 0
 
 
@@ -169,6 +171,13 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class LetGo:
+    """Let go of what was kept of worktrees, if its time is over."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Trim:
     """Let the daemon's own log begin anew."""
 
@@ -231,6 +240,7 @@ Action = (
     | FreeDead
     | Retire
     | Discard
+    | LetGo
     | Trim
     | Remind
     | Merge

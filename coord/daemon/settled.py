@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from coord.daemon.plan import Aged, Ruled, Settled
 from coord.model import ids, keys
-from coord.service import decisions, watching
+from coord.service import decisions, restoring, watching
 from coord.service.coord import Coord
 
 
@@ -16,7 +16,8 @@ def look(coord: Coord) -> Settled:
     dead = tuple(Aged(key, at) for key, at in sorted(since.items(), key=lambda one: one[1]))
     log = watching.log(coord)
     told = log.stat().st_size if log.is_file() else 0
-    return Settled(dead, tuple(_decisions(coord)), tuple(_logs(coord)), told)
+    trash = tuple(Aged(*one) for one in restoring.ending(coord))
+    return Settled(dead, tuple(_decisions(coord)), tuple(_logs(coord)), trash, told)
 
 
 def _decisions(coord: Coord) -> Iterator[Ruled]:

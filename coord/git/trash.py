@@ -13,8 +13,10 @@ from coord.model import ids
 from coord.model.errors import Conflict, Refused
 
 PREFIX = "refs/coord/trash"
+STAMP = "%Y%m%dT%H%M%SZ"
+KEPT, STAGED = "coord: kept from ", "coord: staged on "
+KEEPER = ("coord", "coord@coord.local")
 _REPOSITORY = b"160000"
-_KEEPER = ("coord", "coord@coord.local")
 # Commits that only the worktree's own files name while something is half done, autostashed work included.
 _HELD = (
     "MERGE_HEAD",
@@ -49,13 +51,36 @@ def keep(git: Git, path: Path, label: str, now: datetime) -> str:
     private = worktree.private(here)
     operation = worktree.operation(private)
     if not worktree.dirty(path) and not operation:
-        return _name(git, head, label, now)
+        return put(git, head, label, now, f"{KEPT}{_standing(here)}")
     staged, files = _trees(here, private)
-    title = f"{here.text('rev-parse', '--abbrev-ref', 'HEAD')}{f', {operation} in progress' if operation else ''}"
+    title = f"{_standing(here)}{f', {operation} in progress' if operation else ''}"
     held = (one for one in dict.fromkeys(_held(here, private)) if one != head)
-    index = merge.commit(here, staged, (head, *held), f"coord: staged on {title}\n", author=_KEEPER, at=now)
-    kept = merge.commit(here, files, (head, index), f"coord: kept from {title}\n", author=_KEEPER, at=now)
-    return _name(git, kept, label, now)
+    index = merge.commit(here, staged, (head, *held), f"{STAGED}{title}\n", author=KEEPER, at=now)
+    kept = merge.commit(here, files, (head, index), f"{KEPT}{title}\n", author=KEEPER, at=now)
+    return put(git, kept, label, now, f"{KEPT}{title}")
+
+
+def put(git: Git, commit: str, label: str, now: datetime, why: str) -> str:
+    """Give COMMIT a ref of its own and return it; a name that is taken, also by one as fast, gets a number.
+
+    WHY goes into the ref's log.
+    """
+    stem = f"{PREFIX}/{now.astimezone(UTC):{STAMP}}-{ids.slug(label)}"
+    for number in range(1, 1000):
+        ref = stem if number == 1 else f"{stem}-{number}"
+        if git.tip(ref) is None:
+            try:
+                merge.move(git, ref, commit, "", message=why)
+            except Conflict:
+                continue
+            return ref
+    raise Conflict(f"{stem} is taken a thousand times", hint="remove refs that are no longer needed")
+
+
+def _standing(here: Git) -> str:
+    """Return the branch that is checked out, or HEAD."""
+    done = here.run("symbolic-ref", "--quiet", "HEAD", check=False)
+    return done.out.decode(errors="replace").strip().removeprefix("refs/heads/") or "HEAD"
 
 
 def _trees(here: Git, private: Path) -> tuple[str, str]:
@@ -106,17 +131,3 @@ def _changed_inside(here: Git, env: Mapping[str, str]) -> list[bytes]:
     """Return the submodules that hold changes of their own."""
     fields = here.run("diff-files", "-z", "--raw", "--ignore-submodules=none", env=env).out.split(b"\0")
     return [name for facts, name in zip(fields[::2], fields[1::2], strict=False) if _REPOSITORY in facts]
-
-
-def _name(git: Git, commit: str, label: str, now: datetime) -> str:
-    """Give COMMIT a ref of its own; a name that is taken, also by one who is just as fast, gets a number."""
-    stem = f"{PREFIX}/{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{ids.slug(label)}"
-    for number in range(1, 1000):
-        ref = stem if number == 1 else f"{stem}-{number}"
-        if git.tip(ref) is None:
-            try:
-                merge.move(git, ref, commit, "", message="coord: keep a worktree's work")
-            except Conflict:
-                continue
-            return ref
-    raise Conflict(f"{stem} is taken a thousand times", hint="remove refs that are no longer needed")

@@ -93,8 +93,8 @@ def _parse(block: bytes, *, main: bool) -> Worktree:
     )
 
 
-def add(git: Git, path: Path, branch: str, base: str) -> None:
-    """Make a worktree of BRANCH at PATH; a branch that does not exist yet starts at BASE.
+def add(git: Git, path: Path, branch: str | None, base: str) -> None:
+    """Make a worktree of BRANCH at PATH; a branch that does not exist yet starts at BASE. None for none.
 
     Hooks do not run. A record of a worktree whose folder is gone does not stand in the way.
 
@@ -103,18 +103,29 @@ def add(git: Git, path: Path, branch: str, base: str) -> None:
         NotFound: BASE names no commit.
         Refused: PATH is taken, or BRANCH is checked out somewhere else.
     """
-    if branch.startswith("-") or git.run("check-ref-format", f"{_HEADS}{branch}", check=False).status != 0:
+    if branch is not None and (
+        branch.startswith("-") or git.run("check-ref-format", f"{_HEADS}{branch}", check=False).status != 0
+    ):
         raise Usage(f"{branch!r} is no name for a branch", hint="see `git help check-ref-format`")
     if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
         raise Refused(f"{path} exists and is not an empty folder", hint="choose another place, or move it away")
     here = Path(os.path.realpath(path))
     listed = all_of(git)
-    _refuse_taken(branch, [tree for tree in listed if tree.path != here])
+    if branch is not None:
+        _refuse_taken(branch, [tree for tree in listed if tree.path != here])
     stale = any(tree.prunable and (tree.branch == branch or tree.path == here) for tree in listed)
-    exists = git.tip(f"{_HEADS}{branch}") is not None
+    exists = branch is not None and git.tip(f"{_HEADS}{branch}") is not None
     if not exists and git.tip(base) is None:
-        raise NotFound(f"{base!r} names no commit to start {branch} from", hint="make a first commit, or name another")
-    words = ("--", os.fspath(here), branch) if exists else ("--no-track", "-b", branch, "--", os.fspath(here), base)
+        raise NotFound(
+            f"{base!r} names no commit to start {branch or 'a worktree'} from",
+            hint="make a first commit, or name another",
+        )
+    if branch is None:
+        words: tuple[str, ...] = ("--detach", "--", os.fspath(here), base)
+    elif exists:
+        words = ("--", os.fspath(here), branch)
+    else:
+        words = ("--no-track", "-b", branch, "--", os.fspath(here), base)
     git.run("worktree", "add", "--quiet", *(("--force",) if stale else ()), *words)
 
 

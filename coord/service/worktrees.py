@@ -65,7 +65,7 @@ def add(
         notes = worktree.link(coord.home, path, (*mailboxes.everyone(coord.config.names), "merges"))
         if fresh:
             coord.record(coord.event("worktree.added", f"{name}: {branch_of(coord, name)}", agent=name))
-        made.append(_tree(coord, name, notes))
+        made.append(as_it_is(coord, name, notes))
     return Trees(branches.seen_base(coord), tuple(made))
 
 
@@ -73,7 +73,7 @@ def add(
 def list_(coord: Coord) -> Trees:
     """List the agents' worktrees: how far ahead of and behind the base, and what is uncommitted."""
     present = {tree.path for tree in worktree.all_of(coord.git)}
-    found = [_tree(coord, name) for name in coord.config.names if coord.worktree_of(name) in present]
+    found = [as_it_is(coord, name) for name in coord.config.names if coord.worktree_of(name) in present]
     return Trees(branches.seen_base(coord), tuple(found))
 
 
@@ -110,7 +110,7 @@ def remove(
                 unmerged=unfinished.unmerged,
             )
         kept = trash.keep(Git(path), path, name, coord.now()) if unfinished.any else ""
-    gone = _tree(coord, name)
+    gone = as_it_is(coord, name)
     worktree.remove(coord.git, path, force=bool(kept))
     coord.record(coord.event("worktree.removed", f"{name}: {path.name}", agent=coord.whoever() or name, kept=kept))
     return Tree(name, gone.path, gone.branch, gone.head, kept=kept)
@@ -128,7 +128,8 @@ def standing_branch(coord: Coord, agent: str) -> str:
     return next(listed, "") or branch_of(coord, agent)
 
 
-def _tree(coord: Coord, name: str, notes: tuple[str, ...] = ()) -> Tree:
+def as_it_is(coord: Coord, name: str, notes: tuple[str, ...] = ()) -> Tree:
+    """Return AGENT's worktree as it is now."""
     path = coord.worktree_of(name)
     listed = next((tree for tree in worktree.all_of(coord.git) if tree.path == path), None)
     branch = listed.branch if listed else branch_of(coord, name)

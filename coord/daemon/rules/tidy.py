@@ -1,12 +1,13 @@
 """Keep what is settled from piling up."""
 
-from coord.daemon.plan import Action, Aged, Discard, Hint, Retire, Trim, View
+from coord.daemon.plan import Action, Aged, Discard, Hint, LetGo, Retire, Trim, View
 
 _LONGEST_LOG = 8 << 20
 
 
 def tidy(view: View, hint: Hint) -> list[Action]:
-    """Retire old dead letters and the oldest decisions that are closed, remove old logs of gates, trim the daemon's.
+    """Retire old dead letters and the oldest decisions that are closed, remove old logs of gates and what was kept of
+    worktrees, trim the daemon's log.
 
     A decision that awaits its outcome stays, however many there are.
     """
@@ -20,6 +21,9 @@ def tidy(view: View, hint: Hint) -> list[Action]:
         actions.append(Retire(closed, "settled"))
     if logs := _old(view, view.settled.logs):
         actions.append(Discard(logs))
+    limit = view.config.worktrees.trash_retention
+    if gone := tuple(one.name for one in view.settled.trash if view.now - one.since >= limit):
+        actions.append(LetGo(gone))
     if view.settled.told > _LONGEST_LOG:
         actions.append(Trim())
     return actions

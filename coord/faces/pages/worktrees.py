@@ -3,8 +3,9 @@
 from functools import singledispatch
 
 from coord.faces.page import Block, Line, Table
-from coord.faces.pages.words import unknown
-from coord.service import worktrees
+from coord.faces.pages.words import now, unknown
+from coord.model import quoting, times
+from coord.service import restoring, worktrees
 
 blocks = singledispatch(unknown)
 
@@ -25,6 +26,29 @@ def _tree(tree: worktrees.Tree) -> list[Block]:
     kept = f"; its work is kept on {tree.kept}" if tree.kept else ""
     branch = f"; the branch {tree.branch} stays" if tree.branch else ""
     return [Line(f"removed {tree.path}{branch}{kept}", "green")]
+
+
+@blocks.register
+def _keepsakes(result: restoring.Keepsakes) -> list[Block]:
+    if (tree := result.restored) is not None:
+        notes = "".join(f"; {note}" for note in tree.notes)
+        where = f"on {tree.branch}" if tree.branch else "on no branch"
+        return [Line(f"{tree.agent}'s worktree is back at {tree.path}, {where}{notes}", "green")]
+    if not result.items:
+        return [Line("nothing is kept on refs/coord/trash/", "dim")]
+    rows = tuple(
+        (
+            one.name,
+            one.agent,
+            one.commit[:10],
+            "and uncommitted work" if one.uncommitted else "",
+            quoting.one_line(one.what, 60),
+            f"{times.ago(one.at, now())} ago" if one.at else "",
+            times.format_time(one.until) if one.until else "removed by hand",
+        )
+        for one in result.items
+    )
+    return [Table(("kept", "of", "commit", "", "from", "since", "until"), rows)]
 
 
 def _dirt(tree: worktrees.Tree) -> str:
