@@ -70,7 +70,7 @@ _THREAD = f"SELECT id, {_BLOB} FROM messages WHERE thread = ? OR (id = ? AND thr
 
 
 class Index:
-    """The ledger in SQLite, at PATH; several processes may use it at once."""
+    """The ledger in SQLite, at PATH; several processes may use it at once, and one thread after another."""
 
     def __init__(self, path: Path, git: Git, *, patience: float = _PATIENCE, tell: Tell | None = None) -> None:
         """TELL is called now and then while much is read, with the number of events read so far."""
@@ -222,7 +222,7 @@ class Index:
             return self._database
         self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=self._patience)
+        connection = sqlite3.connect(self.path, timeout=self._patience, check_same_thread=False)
         self._opened = _identity(self.path)
         try:
             connection.text_factory = os.fsdecode  # a key may hold bytes that are no text

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from support import eventually, git
 from coord.service import checkpoints, locks, mail, sessions, status
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.thin import reach
 
 As = Callable[..., Coord]
 STARTS = {
@@ -55,6 +56,18 @@ def test_a_session_is_restored_from_the_last_one(repo: Path, coord_for: As, serv
     prompt = {"session_id": "startup", "cwd": str(repo), "hook_event_name": "UserPromptSubmit"}
     if client != "gemini":
         assert hook(client, prompt, repo, "frontend").out == ""
+
+
+def test_a_session_is_restored_while_others_stand_at_the_door(repo: Path) -> None:
+    start = recorded(STARTS["claude"], repo)
+    with daemon(repo), ExitStack() as standing:
+        for _ in range(3):
+            heard = hook("claude", start, repo, "frontend")
+            assert (heard.err, "you are frontend" in heard.context) == ("", True)
+            door = reach.connect(str(repo / ".git"))
+            assert door is not None
+            standing.callback(door.close)
+            door.sendall(b"4")  # and says no more: its thread lives on
 
 
 @pytest.mark.parametrize("client", ENDS)

@@ -1,5 +1,6 @@
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,16 @@ def test_an_empty_ledger_is_an_empty_index(book: Book) -> None:
     assert index.live("inbox") == {}
     assert index.max_token() == 0
     assert index.find("01") == index.find("") == []
+    index.close()
+
+
+def test_one_thread_after_another_may_ask(book: Book) -> None:
+    index = book.index()
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(index.sync).result() == 0
+        book.append(book.event())
+        assert index.sync() == 1  # while the thread that opened it still lives
+        assert len(other.submit(index.entries).result()) == 1
     index.close()
 
 
