@@ -28,8 +28,8 @@ def main() -> None:
     from coord.faces.hooks import serving  # once what it does without is deferred
 
     gc.freeze()
-    client, parent, waits, *_ = (*sys.argv[1:4], "", "", "")
-    sys.exit(serving.here(client, parent=int(parent or os.getppid()), waits=waits))
+    client, parent, waits = sys.argv[1:]
+    sys.exit(serving.here(client, parent=int(parent), waits=waits))
 
 
 if __name__ == "__main__":

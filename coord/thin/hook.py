@@ -15,6 +15,8 @@ from coord.thin import reach
 
 # A daemon that is stopped still has a door; one that lives says at once that it is at work.
 _BEGINS_WITHIN, _ENDS_WITHIN, _NOTED_WITHIN = 0.5, 8.0, 0.5
+# A client that ends cancels its hooks soon, Claude Code after 1.5 s: too early for a checkpoint where much else runs.
+_LAST, _LAST_WITHIN = b'"hook_event_name":"SessionEnd"', 1.0
 
 
 def main(words: list[str]) -> int:
@@ -27,7 +29,9 @@ def main(words: list[str]) -> int:
     if not call.common:
         return 0
     status = call.asked(_given)
-    return _as_a_whole(call) if status is None else status
+    if status is not None:
+        return status
+    return _outlived(call) if _is_last(call.payload) else _as_a_whole(call)
 
 
 class Call:
@@ -43,8 +47,7 @@ class Call:
 
     def program(self) -> list[str]:
         """Return the program that answers without a daemon, given the payload."""
-        words = [self.client, str(self.parent), self.waits] if self.waits else [self.client]
-        return [sys.executable, "-P", "-m", "coord.thin.here", *words]
+        return [sys.executable, "-P", "-m", "coord.thin.here", self.client, str(self.parent), self.waits]
 
     def asked(self, give: "Callable[[bytes, bytes, bytes, bytes], int]") -> int | None:
         """Give the daemon's answer, tell it so, and return the status; None where it gives none."""
@@ -94,6 +97,27 @@ def _given(status: bytes, out: bytes, err: bytes, refusal: bytes) -> int:
     except OSError:
         return int(status)
     return int(status)
+
+
+def _is_last(payload: bytes) -> bool:
+    """Tell whether a session ends, without the 10 ms that reading JSON costs; an edit is never taken for that."""
+    return _LAST in payload.replace(b" ", b"") and b'"tool_name"' not in payload
+
+
+def _outlived(call: Call) -> int:
+    """Have it done by a process that nobody cancels, and wait for that as long as the client lets this one live."""
+    import select
+
+    waiting, working = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.set_inheritable(working, True)  # it closes when all is done
+        return _as_a_whole(call)
+    os.close(working)
+    if not select.select([waiting], [], [], _LAST_WITHIN)[0]:
+        return 0
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _as_a_whole(call: Call) -> int:

@@ -8,19 +8,22 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from hooking import THIN, daemon, hook, recorded
+from support import eventually
 
-from coord.service import locks, mail
+from coord.service import checkpoints, locks, mail
 from coord.service.command import Prose
 from coord.service.coord import Coord
 
 As = Callable[..., Coord]
 EDIT, READ = "claude-2.1.330.PreToolUse.Edit", "claude-2.1.330.PreToolUse.Read"
+END = "claude-2.1.330.SessionEnd"
 PROMPT = "claude-2.1.330.UserPromptSubmit"
 
 
-def start(repo: Path, name: str) -> subprocess.Popen[bytes]:
+def start(repo: Path, name: str, *, start_new_session: bool = False) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(THIN), "claude"],
         stdin=subprocess.PIPE,
@@ -28,6 +31,7 @@ def start(repo: Path, name: str) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         cwd=repo,
         env={**os.environ, "COORD_AGENT": "frontend"},
+        start_new_session=start_new_session,
     )
     assert process.stdin is not None
     process.stdin.write(json.dumps(recorded(name, repo)).encode())
@@ -44,6 +48,27 @@ def test_a_daemon_that_is_stopped_is_not_waited_for(repo: Path, coord_for: As) -
         prompt = hook("claude", recorded(PROMPT, repo), repo, "frontend")
         process.send_signal(signal.SIGCONT)
     assert "> read me" in prompt.context
+
+
+def test_a_client_that_ends_its_hook_too_early_loses_no_checkpoint(repo: Path, coord_for: As) -> None:
+    own = coord_for("frontend")
+    hook("claude", recorded(PROMPT, repo), repo, "frontend")
+    code = (
+        "import sys, time; from pathlib import Path; from coord.service.coord import Coord; from coord.stores import oslock\n"
+        "path = next((Coord.open(Path(sys.argv[1])).private / 'sessions').glob('*.json')).with_suffix('.lock')\n"
+        "with oslock.hold(path, timeout=9, name='it'): print('in', flush=True); sys.stdin.read()"
+    )
+    held = [sys.executable, "-c", code, str(repo)]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with start(repo, END, start_new_session=True) as ending:
+            assert ending.stdin is not None
+            ending.stdin.close()
+            eventually(lambda: psutil.Process(ending.pid).children(), within=60, what="its work")
+            os.killpg(ending.pid, signal.SIGKILL)  # as a client does
+        assert checkpoints.list_(own).items == ()
+    eventually(lambda: checkpoints.list_(own).items, within=60, what="the checkpoint")
 
 
 def test_a_daemon_that_dies_in_the_middle_is_replaced(repo: Path, coord_for: As) -> None:

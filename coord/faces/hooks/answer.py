@@ -18,7 +18,7 @@ from coord.service.callers import Called
 from coord.service.handing import Handing
 from coord.service.sessions import Kept, Session, State, Wake
 
-_PATIENCE = 1.0
+_PATIENCE, _LAST_PATIENCE = 1.0, 30.0  # who ends comes no second time
 _OFTEN = 1800.0  # seconds; one client tells of a compaction before every request to its model
 _LIMITS = ("rate_limit", "overloaded")
 
@@ -63,7 +63,8 @@ def of(hooked: Hooked, coord: Called, caller: Caller) -> tuple[Answer, ExitStack
         unfinished.enter_context(coord)
         with tried(answer, "keep the session"):
             if hooked.session:
-                opened = sessions.opened(coord, hooked.client, hooked.session, timeout=_PATIENCE)
+                patience = _LAST_PATIENCE if hooked.event == "ended" else _PATIENCE
+                opened = sessions.opened(coord, hooked.client, hooked.session, timeout=patience)
                 kept = unfinished.enter_context(opened)
                 call = Call(hooked, coord, agent, answer, kept, woken=_woken(hooked, coord, kept.session))
                 _note(call, caller)

@@ -21,7 +21,7 @@ from coord.service.callers import Called
 from coord.thin import reach
 
 _SEEN_WITHIN = 2.0
-_LIMITS: Mapping[str, float] = {"ended": 1.0}
+_LIMITS: Mapping[str, float] = {"ended": 60.0}  # nobody waits for it: it outlives its client
 _LIMIT = 8.0
 _AGAIN = 0.2
 _IDLE = 16
