@@ -14,7 +14,7 @@ from coord.git.commits import Commit
 from coord.git.hookfiles import HookFile
 from coord.git.repo import Git
 from coord.model import leases, leasetrailers, mailboxes, quoting, scope
-from coord.model.errors import LeaseHeld, Refused, StaleToken
+from coord.model.errors import CoordError, LeaseHeld, Refused, StaleToken
 from coord.model.fencing import Passed, merged
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
@@ -107,6 +107,23 @@ def install(coord: Coord) -> Guards:
         Refused: a hook is no shell script, or a file of the repository; says what to add by hand.
     """
     return Guards(tuple(hookfiles.add(git, name, _lines(name)) for git in _places(coord) for name in _ASK))
+
+
+def follow(coord: Coord, tree: Path) -> tuple[str, ...]:
+    """Put the guard into the hooks of a worktree too, if it stands at home and the worktree has others than that.
+
+    Returns what kept it out of some.
+    """
+    git, notes = Git(tree), list[str]()
+    if hookfiles.folder(git) == hookfiles.folder(coord.git):
+        return ()
+    for name in _ASK:
+        if hookfiles.find(coord.git, name, _lines(name)).state != "missing":
+            try:
+                hookfiles.add(git, name, _lines(name))
+            except CoordError as fault:
+                notes.append(f"the commit guard is not in {name}: {fault.message}")
+    return tuple(notes)
 
 
 @command("guard uninstall", writes=True, example="coord guard uninstall")

@@ -7,7 +7,7 @@ from coord.git import trash, worktree
 from coord.git.repo import Git
 from coord.model import mailboxes
 from coord.model.errors import NotFound, Refused, Usage
-from coord.service import branches
+from coord.service import branches, guarding
 from coord.service.command import command
 from coord.service.coord import Coord
 
@@ -46,7 +46,8 @@ def add(
     """Give agents a worktree each, on a branch of their own, with links to the live folders.
 
     An agent that only knows files reads and writes `inbox/` and the rest there as it would
-    at home. A worktree that exists already is left as it is; its links are renewed.
+    at home. A worktree that exists already is left as it is; its links are renewed, and so is
+    the commit guard, where that is installed and the worktree has hooks of its own (husky).
     """
     chosen = [coord.config.agent(name.lower()).name for name in agents] or list(coord.config.names)
     start = base or branches.base(coord)
@@ -63,6 +64,7 @@ def add(
         if fresh:
             worktree.add(coord.git, path, branch_of(coord, name), start)
         notes = worktree.link(coord.home, path, (*mailboxes.everyone(coord.config.names), "merges"))
+        notes += guarding.follow(coord, path)
         if fresh:
             coord.record(coord.event("worktree.added", f"{name}: {branch_of(coord, name)}", agent=name))
         made.append(as_it_is(coord, name, notes))

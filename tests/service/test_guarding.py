@@ -154,6 +154,20 @@ def test_what_is_no_shell_script_or_the_repositorys_own_is_left_alone(repo: Path
         guarding.install(coord_for("owner"))
 
 
+def test_a_worktree_with_hooks_of_its_own_is_guarded_when_it_is_made(repo: Path, coord_for: Open) -> None:
+    git(repo, "config", "core.hooksPath", ".husky/_")
+    owner = coord_for("owner")
+    worktrees.add(owner, ("backend",))
+    assert not (owner.worktree_of("backend") / ".husky").exists()
+    guarding.install(owner)
+    worktrees.add(owner, ("frontend",))
+    assert {hook.state for hook in guarding.status(owner).hooks} == {"installed"}
+    theirs = owner.worktree_of("frontend") / ".husky/_/pre-commit"
+    theirs.write_text("#!/usr/bin/python3\n")
+    (tree,) = worktrees.add(owner, ("frontend",)).trees
+    assert f"{theirs} is no shell script" in " ".join(tree.notes)
+
+
 def test_a_guard_that_cannot_look_says_so_and_lets_work_go_on(coord_for: Open, trees: dict[str, Path]) -> None:
     guarding.install(coord_for("owner"))
     (trees["frontend"].parent.parent / "farm").exists()
