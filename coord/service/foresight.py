@@ -44,12 +44,23 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What an agent has that the base lacks: the paths it changed, and whether some of that is not committed."""
+
+    agent: str
+    branch: str
+    head: str
+    dirty: bool
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """Who would conflict with whom if all merged what they have now; a second side "" is the base."""
 
     base: str
     at: datetime
-    sides: tuple[Side, ...]
+    works: tuple[Work, ...]
     conflicts: tuple[Place, ...]
 
 
@@ -68,8 +79,11 @@ def conflicts(
     """
     wanted = coord.known(agent) if agent else ""
     found = Foresight(coord).look(committed=committed)
-    chosen = tuple(one for one in found.conflicts if wanted in ("", one.first, one.second))
-    return replace(found, conflicts=chosen)
+    if not wanted:
+        return found
+    chosen = tuple(one for one in found.conflicts if wanted in (one.first, one.second))
+    involved = {wanted, *(name for one in chosen for name in (one.first, one.second))}
+    return replace(found, works=tuple(one for one in found.works if one.agent in involved), conflicts=chosen)
 
 
 @dataclass
@@ -160,7 +174,8 @@ class Foresight:
             here = tuple(hunk for path in clash.paths[:_SHOWN] for hunk in hunks[tree, path])
             older = foresight.older(known[clash.first], known[clash.second]) if clash.second != BASE else BASE
             places.append(Place(clash.first, clash.second, clash.paths, here, older))
-        return Forecast(base, self.coord.now(), sides, tuple(places))
+        works = (Work(side.name, side.branch, side.head, side.dirty, tuple(sorted(side.paths))) for side in sides)
+        return Forecast(base, self.coord.now(), tuple(works), tuple(places))
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

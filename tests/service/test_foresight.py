@@ -57,7 +57,8 @@ def test_work_that_nobody_committed_is_seen(places: dict[str, Path], coord_for: 
     assert git(places["frontend"], "status", "--porcelain") == before
     assert foresight.conflicts(owner, committed=True).conflicts == ()
     assert foresight.conflicts(owner, agent="security").conflicts == ()
-    assert [side.dirty for side in found.sides] == [False, True, False]
+    assert [one.agent for one in foresight.conflicts(owner, agent="frontend").works] == ["backend", "frontend"]
+    assert [one.dirty for one in found.works] == [False, True, False]
 
 
 def test_what_one_has_against_the_base_is_not_laid_at_others_doors(
@@ -92,7 +93,7 @@ def test_who_looks_again_asks_git_for_what_is_new_only(places: dict[str, Path], 
     assert len(ahead.look().conflicts) == 3
     git(places["security"], "commit", "-qam", "now")
     again = ahead.look(again=False)
-    assert [side.dirty for side in again.sides] == [False] * 3
+    assert [one.dirty for one in again.works] == [False] * 3
     assert len(again.conflicts) == 3
 
 
@@ -155,7 +156,7 @@ def test_nothing_to_compare_is_said(repo: Path, coord_for: As) -> None:
     assert isinstance(line, Line)
     assert "no agent has work" in line.text
     git(repo, "checkout", "-q", "--detach")
-    assert foresight.conflicts(owner).sides == ()
+    assert foresight.conflicts(owner).works == ()
 
 
 def test_the_matrix_has_a_row_for_each_of_those_who_conflict(places: dict[str, Path], coord_for: As) -> None:
