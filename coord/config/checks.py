@@ -84,6 +84,12 @@ def one_of(*words: str) -> Callable[[str], None]:
     return check
 
 
+def merge_fencing(text: str) -> None:
+    """Check that TEXT says what becomes of a branch that was made under a lease which has passed on."""
+    if text not in ("refuse", "review", "off"):
+        raise Usage(f"{text[:60]!a} is none of refuse, review, off", hint="Write refuse, review or off.")
+
+
 def step_name(text: str) -> None:
     """Check that TEXT may name a step of the test: it becomes part of a log's name."""
     if not _STEP.fullmatch(text):

@@ -113,6 +113,9 @@ class Merge:
     test: Annotated[str, Key("the command that must pass first; empty for none", checks.command, fresh=True)] = ""
     timeout: Annotated[timedelta, Key("how long that command may take", checks.between(_SECOND, _DAY))] = 30 * _MINUTE
     ungated: Annotated[str, Key("without a command: refuse lets nothing land, allow all", checks.ungated)] = "refuse"
+    fencing: Annotated[
+        str, Key("made under a lease that has passed on: refuse, review by its new holder, off", checks.merge_fencing)
+    ] = "refuse"
     batch: Annotated[int, Key("at most so many branches are tested together", checks.between(1, 200))] = 16
     parallel: Annotated[int, Key("so many tests may run side by side", checks.between(1, 64))] = 1
     steps: tuple[Step, ...] = ()

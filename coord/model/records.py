@@ -121,6 +121,7 @@ class MergeRequest:
     priority: Priority = "normal"
     task: str = ""
     after: tuple[str, ...] = ()
+    reviewed: tuple[str, ...] = ()
     batch: str = ""
     position: int = 0
     base: str = ""

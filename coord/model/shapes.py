@@ -25,7 +25,7 @@ _ORDERS: Mapping[type[Record], str] = {
     Checkpoint: "id agent title saved_at session task branch commit dirty touched locks open_messages next",
     Decision: "id made_by decided_at about choice confidence outcome outcome_at supersedes",
     MergeRequest: (
-        "id title branch into head agent task requested_at state priority after "
+        "id title branch into head agent task requested_at state priority after reviewed "
         "batch position base candidate gate result"
     ),
 }

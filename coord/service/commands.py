@@ -69,6 +69,7 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "merge show": (merges, "show"),
     "merge cancel": (merges, "cancel"),
     "merge retry": (merges, "retry"),
+    "merge approve": (merges, "approve"),
     "merge log": (testruns, "log"),
     "merge graph": (mergegraph, "graph"),
     "conflicts": (foresight, "conflicts"),

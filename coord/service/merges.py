@@ -12,6 +12,7 @@ from coord.model.untrusted import clean_line
 from coord.service import branches, named, worktrees
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
+from coord.service.merging import fence
 from coord.service.merging import waiting as folder
 from coord.service.merging.waiting import GUARD
 
@@ -113,6 +114,33 @@ def retry(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) ->
         )
         _enqueue(coord, made, who=who, again=old.id)
     return made
+
+
+@command("merge approve", writes=True, example="coord merge approve 01KAJ3X5")
+def approve(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -> MergeRequest:
+    """Let a request land that was made under a lease which you have had since.
+
+    For those whose leases overtook it, and for the owner, who speaks for all of them.
+
+    Raises:
+        Refused: none of your leases overtook it.
+    """
+    who = coord.me()
+    with coord.exclusive(GUARD):
+        every = folder.found(coord)
+        key = named.one([key for key, _ in every.values()], which, "merge request")
+        if key is None:
+            raise NotFound(f"no waiting request has the id {which!r}", hint="see `coord merge list`")
+        one = next(one for at, one in every.values() if at == key)
+        speaks_for = coord.config.names if who == "owner" else (who,)
+        agreed = fence.agreed(coord, branches.tip(coord, one.into), one, speaks_for)
+        if not agreed:
+            raise Refused(f"no lease of {who}'s overtook {one.branch}", hint=f"see `coord merge show {one.id}`")
+        new = replace(one, reviewed=tuple(dict.fromkeys((*one.reviewed, *agreed))), result="")
+        changes = folder.written([(key, new)])
+        subject = f"{one.branch} -> {one.into}: {one.title}"
+        coord.record(coord.event("merge.approved", subject, changes, agent=who, cause=(one.id,)))
+    return new
 
 
 @command("merge list", example="coord merge list")

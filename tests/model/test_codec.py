@@ -110,6 +110,7 @@ RELEASED: Mapping[str, Record] = {
         task="01KAJ3X5ZC9Q0V7T2D4M8N6P1T",
         state="landing",
         after=("01KAJ3X5ZC9Q0V7T2D4M8N6P1R",),
+        reviewed=("backend 42",),
         batch="01KAJ3X5ZC9Q0V7T2D4M8N6P1V",
         position=2,
         base="9f8e7d6",

@@ -189,9 +189,11 @@ class Landing:
                     telling.landed(self.coord, left.key, telling.again(left.one), left.what, waited_for=here)
                 case "behind":
                     telling.passed_over(self.coord, left, line.all)
+                case "review":
+                    telling.reviewed(self.coord, left, line.all)
                 case state:
                     telling.refused(self.coord, (left.key, left.one), state, left.what, left.detail)
-        return any(left.why != "behind" for left in made.left)
+        return any(left.why not in ("behind", "review") for left in made.left)
 
     # ---- a batch that is tested ----
 
@@ -225,6 +227,10 @@ class Landing:
                 self.gates.want(line.into, ())
                 if height == len(batch):
                     self._sizes.learn(line.into, name, good=True, most=most)
+                base = batch[0][1].base
+                if stale := [left for pair in batch[:height] if (left := stacking.fenced(self.coord, base, *pair))]:
+                    self._part(line, stacking.Stack(base, left=stale))
+                    return True
                 ready = [(key, replace(one, gate=f"{PASSED} {gate}")) for key, one in batch[:height]]
                 places = checkout.standing_on(self.coord.git, line.into)
                 return self._land(line, ready, places, whole=height == len(batch))

@@ -11,6 +11,7 @@ from coord.model.errors import NotFound, Refused
 from coord.model.records import MergeRequest
 from coord.model.untrusted import clean_line
 from coord.service.coord import Coord
+from coord.service.merging import fence
 
 UNGATED, PASSED = "ungated", "passed"
 _SHOWN = 12
@@ -21,15 +22,16 @@ Keyed = tuple[str, MergeRequest]
 class Left:
     """A request that does not go with the others.
 
-    It is in the base already (`landed`), conflicts with the base, cannot be merged at all (`failed`), or is
-    `behind` one in the stack with which it conflicts.
+    It is in the base already (`landed`), conflicts with the base, cannot be merged at all (`failed`), is
+    `behind` one in the stack with which it conflicts, or needs a `review` by `holders` of leases that overtook it.
     """
 
     key: str
     one: MergeRequest
-    why: Literal["landed", "conflict", "failed", "behind"]
+    why: Literal["landed", "conflict", "failed", "behind", "review"]
     what: str
     detail: str = ""
+    holders: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -91,6 +93,8 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> Merg
         named = clean_line(" ".join(sorted(links)), 300)
         detail = f"They lead to the live folders: `git rm --cached {named}`, commit, and request again."
         return Left(key, one, "failed", f"it has coord's own links in a commit: {named}", detail)
+    if (stale := fenced(coord, made.base, key, one)) is not None:
+        return stale
     position = made.members[-1][1].position + 1 if made.members else 1
     one = replace(one, batch=batch, position=max(position, one.position), base=below, gate=gate or UNGATED, result="")
     candidate = merge.commit(
@@ -102,6 +106,15 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> Merg
         at=coord.now(),
     )
     return replace(one, candidate=candidate)
+
+
+def fenced(coord: Coord, base: str, key: str, one: MergeRequest) -> Left | None:
+    """Return why a request must not land that was made under leases which have passed on, or None."""
+    found = fence.overtaken(coord, base, one)
+    if found is None:
+        return None
+    review = coord.config.merge.fencing == "review" and bool(found.holders)
+    return Left(key, one, "review" if review else "failed", found.what, found.detail, found.holders)
 
 
 def _conflicting(coord: Coord, made: Stack, key: str, one: MergeRequest, found: Prediction) -> Left:

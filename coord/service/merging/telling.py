@@ -74,6 +74,26 @@ def passed_over(coord: Coord, left: Left, known: Mapping[str, Keyed]) -> None:
         moved(coord, "merge.held", changed, why=left.what)
 
 
+def reviewed(coord: Coord, left: Left, known: Mapping[str, Keyed]) -> None:
+    """Let a request wait until those have looked at it whose leases overtook it; they and its author are told once."""
+    one, who = left.one, ", ".join(left.holders)
+    word = f"waits: {clean_line(f'for a review by {who}: {left.what}', 300)}"
+    changed = _news([(left.key, replace(again(one), result=word))], known)
+    if not changed:
+        return
+    body = (
+        f"`{one.branch}` ({one.head[:10]}, by {one.agent}) is to be merged into `{one.into}`: {left.what}.\n\n"
+        f"{who}: look at it (`git log -p {one.into}..{one.head[:10]}`), then `coord merge approve {one.id}`, or tell "
+        f"{one.agent} what is to change.\n\n{one.agent}: or put it right: {left.detail}.\n"
+    )
+    told = tuple(dict.fromkeys((*left.holders, one.agent)))
+    letter = delivery.notice(
+        coord, left.holders[0], f"review wanted: {one.branch}", body, kind="merge", priority="high", cause=(one.id,)
+    )
+    known_boxes = tuple(name for name in told if name in coord.config.everybody)
+    moved(coord, "merge.held", changed, delivery.copies(letter, known_boxes), why=left.what)
+
+
 def _news(pairs: Iterable[Keyed], known: Mapping[str, Keyed]) -> list[Keyed]:
     return [(key, one) for key, one in pairs if one.id not in known or known[one.id][1] != one]
 
