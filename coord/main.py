@@ -104,13 +104,13 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
         run.watch(coord, seconds=options.seconds, say=say, answers=answers)
 
 
-def hook(client: str, beside: bool) -> int:
+def hook(client: str, beside: str | None) -> int:
     """Answer a hook in this process, or wait beside a session."""
     from coord.faces.hooks import serving
     from coord.thin import wait
 
     if beside:
-        return wait.main([client])
+        return wait.main([client, beside])
     return serving.here(client, parent=os.getppid())
 
 

@@ -1,7 +1,8 @@
 """A stand-in for a coding assistant: a real process that calls coord's hooks as Claude Code was seen to call them.
 
 `python standin.py FOLDER AGENT SESSION LOG`. On its standard input come lines: `prompt TEXT` is its person's word,
-`clear SESSION` begins another session in the same process, `end` ends it. It starts a waiter at its start and at every
+`clear SESSION` begins another session in the same process, `monitor` starts what runs beside it as long as it lives, each
+line of which wakes it, `end` ends it. It starts a waiter at its start and at every
 stop, goes on when one ends with 2, and hands what that said to its hook as a prompt. Each line of LOG is what its model
 was shown, or what it did. It acknowledges every message that it is shown.
 """
@@ -37,10 +38,12 @@ class Standin:
         self._start("startup")
         while True:
             what, text = self.heard.get()
-            if what == "end":
+            if what == "monitor":
+                threading.Thread(target=self._monitor, daemon=True).start()
+            elif what == "end":
                 self._hook("SessionEnd", reason="other")
                 return
-            if what == "clear":
+            elif what == "clear":
                 self._hook("SessionEnd", reason="clear")
                 self.session = text
                 self._start("clear")
@@ -100,6 +103,16 @@ class Standin:
         self._note("waiter", status=waiter.returncode, text=(out + err).decode())
         if waiter.returncode == 2:
             self.heard.put(("woken", err.decode()))
+
+    def _monitor(self) -> None:
+        words = ["sh", "-c", f"{HOOK} monitor"]
+        with subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=self.folder, env=self.env, text=True
+        ) as monitor:
+            self._note("monitor", pid=monitor.pid)
+            for line in monitor.stdout or ():
+                self.heard.put(("woken", line))
+        self._note("monitor ended", status=monitor.returncode)
 
     def _listen(self) -> None:
         for line in sys.stdin:

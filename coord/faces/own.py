@@ -29,7 +29,7 @@ class WatchOptions:
 
 
 RunWatch = Callable[[cli.Given, WatchOptions], None]
-RunHook = Callable[[str, bool], int]
+RunHook = Callable[[str, str | None], int]
 
 
 def commands(run_watch: RunWatch, below_watch: Mapping[str, Callable[[], cli.AnyCommand]]) -> dict[str, click.Command]:
@@ -100,14 +100,16 @@ def hook(run_hook: RunHook) -> click.Command:
 
     def run(client: str, beside: str | None, here: bool) -> None:
         del here
-        click.get_current_context().exit(run_hook(client, beside is not None))
+        click.get_current_context().exit(run_hook(client, beside))
 
     return cli.Leaf(
         "hook",
         callback=run,
         params=[
             click.Argument(["client"], metavar="claude|codex|gemini"),
-            click.Argument(["beside"], metavar="[wait]", required=False, type=click.Choice(["wait"])),
+            click.Argument(
+                ["beside"], metavar="[wait|monitor]", required=False, type=click.Choice(["wait", "monitor"])
+            ),
             click.Option(["--here"], is_flag=True, help="Do it in this process, also where a daemon runs."),
         ],
         help=(
@@ -115,7 +117,9 @@ def hook(run_hook: RunHook) -> click.Command:
             "and obeys what it reads. An edit of what another agent has leased is refused. Mail, and where the last "
             "session stopped, are added to what the model sees. Where coord is not set up, nothing happens.\n\n"
             "With `wait` it sleeps beside an idle session and ends with status 2 when mail comes: for one that lets "
-            "a hook run on, and goes on itself when that ends so (Claude Code's `asyncRewake`)."
+            "a hook run on, and goes on itself when that ends so (Claude Code's `asyncRewake`).\n\n"
+            "With `monitor` it runs beside the assistant and prints a line when mail comes to an idle session beside "
+            "which nothing sleeps any more (a monitor of Claude Code's plugin)."
         ),
         short_help="Answer a hook of a coding assistant.",
         example="coord hook claude",

@@ -21,7 +21,7 @@ _LAST, _LAST_WITHIN = b'"hook_event_name":"SessionEnd"', 1.0
 
 def main(words: list[str]) -> int:
     """Answer one hook; returns its exit status."""
-    if words[1:] == ["wait"]:
+    if words[1:] in (["wait"], ["monitor"]):
         from coord.thin import wait
 
         return wait.main(words)
@@ -37,9 +37,9 @@ def main(words: list[str]) -> int:
 class Call:
     """One call of a hook: what the client says, and where; `waits` is what a waiter asks."""
 
-    def __init__(self, client: str) -> None:
+    def __init__(self, client: str, payload: "bytes | None" = None) -> None:
         self.client = client
-        self.payload = everything(0)
+        self.payload = everything(0) if payload is None else payload
         self.here = os.getcwd()
         self.parent = os.getppid()
         self.waits = ""

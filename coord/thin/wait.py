@@ -3,6 +3,9 @@
 A client that lets a hook run beside it goes on when that hook ends with 2. What decides is coord, in the
 daemon or in a process of its own; here one only sleeps, on a bell that every delivery to the agent's
 mailbox rings, and leaves when the client ends or a newer waiter has taken the place.
+
+`coord hook CLIENT monitor` runs beside the client as long as that does, and prints a line to wake it: in
+place of the waiter of its session, where that is gone.
 """
 
 import os
@@ -16,6 +19,9 @@ _SETTLED, _BURST = 0.2, 2.0  # seconds: a burst of mail is over when none came f
 _TICK = 5.0  # between two looks for what rings no bell
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # between two questions about mail that is not to be told yet
 _TRIES = 5
+_FIRST = {"wait": "new", "monitor": "beside"}
+_LATER = {"wait": "again", "monitor": "instead"}
+_UNTOLD = b'{"hook_event_name": "Stop"}'  # a monitor is told nothing: coord knows its session by the client's process
 
 
 class Place:
@@ -28,7 +34,9 @@ class Place:
         self.again = words[5] == "again"
 
     def is_mine(self) -> bool:
-        """Tell whether no newer waiter has come, and nobody sent this one away."""
+        """Tell whether no newer waiter has come, and nobody sent this one away; a monitor has no place to lose."""
+        if not self.token:
+            return True
         try:
             with open(self.file, "rb") as file:
                 return os.fsdecode(file.read()) == self.token
@@ -47,25 +55,31 @@ def main(words: list[str]) -> int:
     """Wait until the session is to be woken (2), or for good reason no longer (0)."""
     if os.environ.get("CLAUDE_CODE_SESSION_ATTENDED") == "0":
         return 0  # one that answers a single prompt would wait for us before it ends
-    call = hook.Call(words[0])
+    client, role = words
+    call = hook.Call(client, _UNTOLD if role == "monitor" else None)
     if not call.common:
         return 0
-    status, out, err = _ask(call, "new")
+    status, out, err = _ask(call, _FIRST[role])
     if status != KEEP:
         hook.write(2, err)
         return status
     place = Place(out)
     with Ears(place) as ears:
-        return _wait(call, place, ears)
+        return _wait(call, role, place, ears)
 
 
-def _wait(call: "hook.Call", place: Place, ears: "Ears") -> int:
+def _wait(call: "hook.Call", role: str, place: Place, ears: "Ears") -> int:
     asked: frozenset[str] = frozenset()
     pause = _FIRST_PAUSE
     while ears.until_worth_asking(asked, pause if place.again else None):
         asked = place.names()
-        status, out, err = _ask(call, "again")
-        if status in (0, 2):
+        status, out, err = _ask(call, _LATER[role])
+        if status == 2 and role == "monitor":
+            try:
+                hook.write(1, err)
+            except OSError:
+                return 0  # nobody listens any more
+        elif status in (0, 2):
             hook.write(2, err)
             return status
         place.again = status != KEEP or Place(out).again

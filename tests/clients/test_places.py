@@ -66,5 +66,5 @@ def test_a_session_anywhere_has_what_the_plugin_brings(ground: Ground, tmp_path:
     subprocess.run(["git", "rm", "-rq", ".mcp.json", ".claude"], cwd=ground.repo, check=True)
     assert "plugin:coord:coord: coord mcp - ✔ Connected" in call(CLAUDE, ground.repo, home, "mcp", "list")[1]
     said = call(CLAUDE, ground.repo, home, "plugin", "details", "coord")[1]
-    for word in ("Skills (4)", "handover, mail, status", "Hooks (8)", "MCP servers (1)"):
+    for word in ("Skills (4)", "handover, mail, status", "Hooks (8)", "Monitors (1)", "MCP servers (1)"):
         assert word in said

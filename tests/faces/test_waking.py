@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,55 @@ def test_a_burst_wakes_once(repo: Path, coord_for: As, tmp_path: Path) -> None:
             comes(one, each)
         assert len(one.shown()) == 8
         assert len(one.noted("woken")) == 1
+
+
+def lost(coord: Coord, name: str = "one") -> None:
+    """Kill the waiter of an idle session."""
+    eventually(lambda: is_waited(coord, name), within=SOON)
+    os.kill(waiter_pid(coord, name), signal.SIGKILL)
+    eventually(lambda: not is_waited(coord, name), within=SOON)
+
+
+@pytest.mark.timeout(400)
+def test_where_the_waiter_was_killed_the_monitor_wakes(repo: Path, coord_for: As, served: bool, tmp_path: Path) -> None:
+    backend = coord_for("backend")
+    with client(repo, tmp_path / "log") as one:
+        eventually(lambda: is_waited(backend), within=SOON)
+        one.say("monitor")
+        eventually(lambda: one.noted("monitor"), within=SOON)
+        (monitor,) = one.noted("monitor")
+        for name in ("one", "two")[: 1 + served]:
+            lost(backend, name)
+            sent = [send(backend, f"word {number}") for number in range(3)]
+            for each in sent:
+                comes(one, each)
+            one.say("clear two")
+        assert all("word" not in told["text"] for told in one.noted("woken"))
+        assert len(one.noted("woken")) == 1 + served
+        assert len(one.shown()) == 3 * (1 + served)
+        assert one.noted("fault") == []
+    eventually(
+        lambda: not psutil.pid_exists(monitor["pid"]), within=SOON, what="that the monitor leaves with its client"
+    )
+    eventually(lambda: len(woken(coord_for("owner"))) == 1 + served, within=SOON)
+    assert {event.facts["Way"] for event in woken(coord_for("owner"))} == {"monitor"}
+
+
+@pytest.mark.timeout(400)
+def test_a_monitor_yields_to_the_waiter(repo: Path, coord_for: As, tmp_path: Path) -> None:
+    backend = coord_for("backend")
+    with daemon(repo), client(repo, tmp_path / "log") as one:
+        one.say("monitor")
+        eventually(lambda: one.noted("monitor"), within=SOON)
+        for number in range(4):
+            eventually(partial(is_waited, backend), within=SOON)
+            if number % 2:  # a waiter that came long ago, and one that has just come
+                later = session_of(backend).seen_at + timedelta(seconds=6)
+                eventually(lambda later=later: backend.now() > later, within=SOON)  # type: ignore[misc]
+            comes(one, send(backend, f"word {number}"))
+        eventually(partial(is_waited, backend), within=SOON)
+        assert len(one.noted("woken")) == len(one.shown()) == 4
+    assert {event.facts["Way"] for event in woken(coord_for("owner"))} == {"stop hook"}
 
 
 def test_the_newest_waiter_takes_the_place(repo: Path, coord_for: As, served: bool, tmp_path: Path) -> None:

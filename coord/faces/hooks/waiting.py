@@ -1,7 +1,12 @@
-"""What coord answers the process that waits beside a session: leave, go on waiting, or wake it."""
+"""What coord answers the process that waits beside a session: leave, go on waiting, or wake it.
+
+A monitor runs beside the client, for whatever session that has. It yields where a waiter stands, and where one
+may be about to come: so that a session is woken one way at a time.
+"""
 
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from coord.faces.hooks.answer import Caller
@@ -13,22 +18,26 @@ from coord.service import sessions, waiters, waking
 from coord.service.callers import Called
 from coord.service.sessions import Kept
 
-WAY = "stop hook"
+WAY, MONITOR = "stop hook", "monitor"
 _PATIENCE = 5.0
+_COMES_WITHIN = timedelta(seconds=5)  # a waiter, after the stop that it follows
 
 
 def of(hooked: Hooked, coord: Called, caller: Caller) -> tuple[Answer, ExitStack]:
-    """Return the answer to a waiter, and what must be closed once it has it, or never will.
+    """Return the answer to a waiter or a monitor, and what must be closed once it has it, or never will."""
+    what, _, pid = caller.waits.partition(" ")
+    if what in ("beside", "instead"):
+        return _monitored(hooked, coord, caller, what)
+    return _waited(hooked, coord, caller, what, waiters.name(int(pid)))
 
-    A new one takes the place of the one before.
-    """
+
+def _waited(hooked: Hooked, coord: Called, caller: Caller, what: str, waiter: str) -> tuple[Answer, ExitStack]:
+    """Answer a waiter; a new one takes the place of the one before."""
     answer = Answer()
     known = sessions.find(coord, hooked.client, hooked.session)
     agent = coord.become(caller.named, known.agent if known else "")
     if not agent or not hooked.session or hooked.event not in ("started", "stopping"):
         return answer, ExitStack()
-    what, _, pid = caller.waits.partition(" ")
-    waiter = waiters.name(int(pid))
     with ExitStack() as unfinished:
         unfinished.enter_context(coord)
         kept = unfinished.enter_context(sessions.opened(coord, hooked.client, hooked.session, timeout=_PATIENCE))
@@ -43,15 +52,51 @@ def of(hooked: Hooked, coord: Called, caller: Caller) -> tuple[Answer, ExitStack
             return answer, unfinished.pop_all()
         found = waking.due(coord, agent, kept)
         if found and what != "new":
-            answer.wakes = waking.NOTICE
-            answer.delivered.append(partial(_called, coord, kept, found))
+            _wake(answer, coord, kept, found, WAY)
         else:
-            at_work = kept.session.state != "idle" or waking.is_called(kept.session)
-            place = (str(sessions.waiter_file(coord, kept.session)), waiter, coord.bells.folder(waiters.bell(agent)))
-            mailbox = f"{coord.home}/{keys.mailbox(agent)}"
-            answer.waits = (*place, mailbox, str(client.pid), "again" if at_work else "")
+            place = (str(sessions.waiter_file(coord, kept.session)), waiter)
+            answer.waits = (*place, *_where(coord, agent), str(client.pid), "again" if _at_work(kept) else "")
         return answer, unfinished.pop_all()
 
 
-def _called(coord: Called, kept: Kept, found: tuple[Message, ...]) -> None:
-    kept.session = waking.called(kept.session, WAY, found, coord.now())
+def _monitored(hooked: Hooked, coord: Called, caller: Caller, what: str) -> tuple[Answer, ExitStack]:
+    """Answer a monitor: its client's process tells which session it is beside, another one after each `/clear`."""
+    answer = Answer()
+    client = sessions.client_process(caller.parent)
+    known = next(
+        (one for one in sessions.going_on(coord) if (one.client, one.process) == (hooked.client, client)), None
+    )
+    agent = coord.become(caller.named, known.agent if known else "")
+    if not agent or client is None or coord.config.hooks.wake == "off":
+        return answer, ExitStack()
+    with ExitStack() as unfinished:
+        unfinished.enter_context(coord)
+        again = True
+        if known is not None:
+            kept = unfinished.enter_context(sessions.opened(coord, hooked.client, known.id, timeout=_PATIENCE))
+            found = waking.due(coord, agent, kept)
+            settled = coord.now() - kept.session.seen_at > _COMES_WITHIN
+            if found and what == "instead" and settled and not waiters.is_waiting(coord, kept.session):
+                _wake(answer, coord, kept, found, MONITOR)
+                return answer, unfinished.pop_all()
+            again = bool(found) or _at_work(kept)
+        answer.waits = ("", "", *_where(coord, agent), str(client.pid), "again" if again else "")
+        return answer, unfinished.pop_all()
+
+
+def _at_work(kept: Kept) -> bool:
+    return kept.session.state != "idle" or waking.is_called(kept.session)
+
+
+def _where(coord: Called, agent: str) -> tuple[str, str]:
+    """Return the bell that rings at what comes, and where that then is."""
+    return coord.bells.folder(waiters.bell(agent)), f"{coord.home}/{keys.mailbox(agent)}"
+
+
+def _wake(answer: Answer, coord: Called, kept: Kept, found: tuple[Message, ...], way: str) -> None:
+    answer.wakes = waking.NOTICE
+    answer.delivered.append(partial(_called, coord, kept, found, way))
+
+
+def _called(coord: Called, kept: Kept, found: tuple[Message, ...], way: str) -> None:
+    kept.session = waking.called(kept.session, way, found, coord.now())

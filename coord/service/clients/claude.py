@@ -17,7 +17,13 @@ HOOKS = {
     "PreCompact": (hook("claude"),),
     "SessionEnd": (hook("claude"),),
 }
-MONITORS: tuple[Mapping[str, str], ...] = ()
+MONITORS: tuple[Mapping[str, str], ...] = (
+    {
+        "name": "mail",
+        "command": "coord hook claude monitor",
+        "description": "mail for this agent, where nobody else waits for it",
+    },
+)
 """What a plugin lets run beside a session: each line that it prints wakes it."""
 
 FILES = (JsonFile(path=".mcp.json", server=SERVER), JsonFile(path=".claude/settings.json", hooks=HOOKS))
