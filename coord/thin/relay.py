@@ -289,7 +289,7 @@ def _read(line: bytes) -> "dict[str, object]":
     """Return a line of JSON as an object; whatever else it is, is passed on and not looked into."""
     try:
         value, _ = _scan(line.decode(errors="replace").strip(), 0)
-    except (StopIteration, ValueError, RecursionError):
+    except (StopIteration, ValueError, RecursionError, SystemError):  # the last where `json` itself is not loaded
         return {}
     if not isinstance(value, dict):
         return {}

@@ -270,7 +270,13 @@ def test_lines_of_any_length_pass_both_ways(repo: Path, private: Path, size: int
         assert one.hear()["result"] == text
 
 
-@pytest.mark.parametrize("line", [b"\n", b"{}\n", b"[1]\n", b"nonsense\n", b'{"id":[1],"method":"x"}\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"\n", b"{}\n", b"[1]\n", b"nonsense\n", b'{"id":[1],"method":"x"}\n', b"\xff\n"),
+        *(b"{nonsense\n", b'{"id":\n', b'{"id" 1}\n', b'{"id":"\n', b"[1\n", b'{"id":"\\u12"}\n'),
+    ],
+)
 def test_what_is_no_message_passes_and_breaks_nothing(repo: Path, private: Path, line: bytes) -> None:
     got: list[bytes] = []
 
