@@ -2,13 +2,18 @@
 
 import sys
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line of this process."""
     if sys.argv[1:2] == ["hook"] and not any(word.startswith("-") for word in sys.argv[2:]):
-        from coord.thin import hook
+        try:
+            from coord.thin import hook
 
-        sys.exit(hook.main(sys.argv[2:]))
+            sys.exit(hook.main(sys.argv[2:]))
+        except KeyboardInterrupt:
+            sys.exit(_INTERRUPTED)
     if sys.argv[1:2] == ["mcp"] and not {"--here", "--host", "--help", "-h"} & set(sys.argv):
         from coord.thin import relay
 

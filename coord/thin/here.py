@@ -25,11 +25,14 @@ deferral.defer(_LATER)
 
 def main() -> None:
     """Answer the hook that this process is."""
-    from coord.faces.hooks import serving  # once what it does without is deferred
-
-    gc.freeze()
     client, parent, waits = sys.argv[1:]
-    sys.exit(serving.here(client, parent=int(parent), waits=waits))
+    try:
+        from coord.faces.hooks import serving  # once what it does without is deferred
+
+        gc.freeze()
+        sys.exit(serving.here(client, parent=int(parent), waits=waits))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -203,3 +203,25 @@ def test_a_full_disk_takes_nothing_from_a_conflict(tmp_path: Path) -> None:
     for status, _, err in (refused, free, *rest):
         assert status in (0, 1)
         assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("where", ["from coord.thin.entry import main", "from coord.thin.here import main"])
+def test_an_interrupt_ends_a_hook_without_a_word(repo: Path, where: str) -> None:
+    code = f"import sys; {where}; print('in', flush=True); main()"
+    words = [sys.executable, "-c", code, *(["hook", "claude"] if "entry" in where else ["claude", "1", ""])]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=repo
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        eventually(lambda: psutil.Process(process.pid).status() == "sleeping", within=60, what="its waiting")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"")
+
+
+def test_a_client_that_is_none_is_said(repo: Path) -> None:
+    heard = hook("clod", recorded(EDIT, repo), repo, "frontend")
+    assert heard.status == 1
+    assert "'clod'" in heard.err
+    assert "claude, codex, gemini" in heard.err

@@ -75,13 +75,16 @@ class Hooked:
 
 
 def read(client: str, data: bytes) -> Hooked | None:
-    """Return what CLIENT says, or None where the client or the event is none that coord answers.
+    """Return what CLIENT says, or None where the event is none that coord answers.
 
     Raises:
-        Usage: DATA is no JSON object.
+        Usage: DATA is no JSON object, or CLIENT is none that coord knows.
     """
     if client not in CLIENTS:
-        return None
+        raise Usage(
+            f"it answers no client named {clean_line(client, 60)!r}, and lets everything through",
+            hint=f"name one of {', '.join(CLIENTS)} where it is installed",
+        )
     told = _object(data)
     name = _text(told, "hook_event_name")
     event = (_GEMINI if client == "gemini" else _COMMON).get(name)
