@@ -16,7 +16,7 @@ from support import at_rest, eventually, git
 from coord.service import mail, merges
 from coord.service.command import Prose
 
-_BRANCHES = 300
+_BRANCHES = 900
 _BLOCKED = 60.0
 
 
@@ -46,11 +46,12 @@ class Landing(Ground):
 
     role = "land"
     ref = "refs/heads/trunk"
+    settings = "ungated: allow"
 
     def __init__(self, repo: Path, warm: list[Warm], chance: random.Random, mutant: str = "") -> None:
         self.branches = iter(range(_BRANCHES))
         with (repo / ".coord.yaml").open("a") as file:
-            file.write("merge: {ungated: allow}\n")
+            file.write(f"merge: {{{self.settings}}}\n")
         git(repo, "commit", "-qam", "configured")
         base = git(repo, "rev-parse", "main")
         git(repo, "branch", "trunk", base)
@@ -84,6 +85,17 @@ class Landing(Ground):
     def audit(self) -> None:
         super().audit()
         self.books.audit_branches("main", "trunk")
+
+
+class Testing(Landing):
+    """Requests are tested together before they land."""
+
+    role = "queue"
+    settings = "test: 'git status --porcelain', parallel: 2"
+
+    def prepare(self) -> None:
+        for _ in range(self.chance.randint(1, 3)):
+            super().prepare()
 
 
 class Watching(Landing):
@@ -139,7 +151,7 @@ class Watching(Landing):
             )
 
 
-GROUNDS = {one.role: one for one in (Ground, Reading, Committing, Landing, Watching)}
+GROUNDS = {one.role: one for one in (Ground, Reading, Committing, Landing, Testing, Watching)}
 
 
 @contextmanager

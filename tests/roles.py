@@ -101,6 +101,24 @@ def land(repo: Path, plan: Plan, say: Say) -> None:
     assert coord.left is None, coord.left
 
 
+def queue(repo: Path, plan: Plan, say: Say) -> None:
+    """Test and merge what is queued, until nothing waits."""
+    del plan
+    with Coord.open(repo, who="owner") as coord:
+        landing, seen = Landing(coord), set[str]()
+        while queued := [one for _, one in merges.waiting(coord)]:
+            seen.update(one.id for one in queued)
+            landing.tend()
+            moved = [landing.advance(into) for into in dict.fromkeys(one.into for one in queued)]
+            if not any(moved):
+                time.sleep(0.005)
+        landing.stop()
+        for one in seen:
+            say("landed", one)
+        coord.committer.settle()
+    assert coord.left is None, coord.left
+
+
 def watch(repo: Path, plan: Plan, say: Say) -> None:
     """Be the daemon."""
     del plan
@@ -112,5 +130,6 @@ ROLES: dict[str, Callable[[Path, Plan, Say], None]] = {
     "read": read,
     "commit": commit,
     "land": land,
+    "queue": queue,
     "watch": watch,
 }

@@ -13,9 +13,10 @@ from coord.model.errors import Corrupt
 _IN_ONE_REPOSITORY = 100
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("role", GROUNDS)
 def test_the_next_start_makes_good_what_a_kill_left(repo: Path, role: str) -> None:
-    seed, rounds = tiers.seed(), tiers.rounds(30, 1000)
+    seed, rounds = tiers.seed(), tiers.rounds(6 if role == "queue" else 30, 1000)
     for begun in range(0, rounds, _IN_ONE_REPOSITORY):
         with ground(repo, role, seed + begun) as here:
             count = min(rounds - begun, _IN_ONE_REPOSITORY)
