@@ -40,7 +40,7 @@ class Call:
     def __init__(self, client: str, payload: "bytes | None" = None) -> None:
         self.client = client
         self.payload = everything(0) if payload is None else payload
-        self.here = os.getcwd()
+        self.here = _here()
         self.parent = os.getppid()
         self.waits = ""
         self.common = reach.common(self.here) or reach.common(os.environ.get("CLAUDE_PROJECT_DIR") or self.here)
@@ -97,6 +97,15 @@ def _given(status: bytes, out: bytes, err: bytes, refusal: bytes) -> int:
     except OSError:
         return int(status)
     return int(status)
+
+
+def _here() -> str:
+    """Return where the hook was called; elsewhere, where that folder is gone: the client tells it once more."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        os.chdir("/")
+        return "/"
 
 
 def _is_last(payload: bytes) -> bool:

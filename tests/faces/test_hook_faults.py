@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -225,3 +226,19 @@ def test_a_client_that_is_none_is_said(repo: Path) -> None:
     assert heard.status == 1
     assert "'clod'" in heard.err
     assert "claude, codex, gemini" in heard.err
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_folder_that_is_gone_takes_nothing_from_a_conflict(
+    repo: Path, coord_for: As, tmp_path: Path, served: bool
+) -> None:
+    locks.acquire(coord_for("backend"), ("src",))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    words = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", sys.executable, "-I", "-S", str(THIN), "claude"]
+    env = {**os.environ, "CLAUDE_PROJECT_DIR": str(repo)}
+    data = json.dumps(recorded(EDIT, repo)).encode()
+    with daemon(repo) if served else nullcontext():
+        done = subprocess.run(words, input=data, cwd=gone, env=env, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"backend holds" in done.stdout
