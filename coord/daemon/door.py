@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from coord.model.errors import Usage
 from coord.stores import durable
+from coord.thin import reach
 
-NAME = "door"
 Answer = Callable[[socket.socket, Sequence[bytes]], None]
 """Serves one visitor, in a thread of its own, who said these fields after the name; the socket is closed afterwards."""
 
 _PATIENCE = 10.0
-_LONGEST_LINE = 200
-_MOST = 32 << 20
 
 
 @contextmanager
@@ -39,7 +36,7 @@ def opened(private: Path, answers: Mapping[str, Answer], say: Callable[[str], No
         yield
     finally:
         with suppress(OSError):
-            (private / NAME).unlink()
+            (private / reach.DOOR).unlink()
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
         listener.close()
@@ -49,14 +46,14 @@ def opened(private: Path, answers: Mapping[str, Answer], say: Callable[[str], No
 def _listening(private: Path) -> socket.socket:
     private.mkdir(parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    hidden = f".{NAME}.{os.getpid()}"
+    hidden = f".{reach.DOOR}.{os.getpid()}"
     with suppress(FileNotFoundError):
         (private / hidden).unlink()
     try:
         _bind(listener, private, hidden)
         (private / hidden).chmod(0o600)
         listener.listen(128)
-        (private / hidden).rename(private / NAME)  # what a dead daemon left is replaced
+        (private / hidden).rename(private / reach.DOOR)  # what a dead daemon left is replaced
     except BaseException:
         listener.close()
         raise
@@ -94,34 +91,11 @@ def _serve(visitor: socket.socket, answers: Mapping[str, Answer], say: Callable[
     with visitor:
         try:
             visitor.settimeout(_PATIENCE)
-            name, *rest = _received(visitor)
+            name, *rest = reach.receive(visitor) or [b""]
             visitor.settimeout(None)
             if answer := answers.get(name.decode(errors="replace")):
                 answer(visitor, rest)
-        except (OSError, Usage):
-            return  # gone, or no client of coord's
+        except OSError:
+            return  # gone
         except Exception as fault:  # one visitor's fault must not end the daemon, nor go unsaid
             say(f"a visitor could not be served: {fault!r}")
-
-
-def _received(visitor: socket.socket) -> list[bytes]:
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = visitor.recv(1)
-        if not byte or len(line) > _LONGEST_LINE:
-            raise Usage("that is no visitor of coord's")
-        line += byte
-    words = line.split()
-    if not words or not all(word.isdigit() for word in words) or sum(map(int, words)) > _MOST:
-        raise Usage("that is no visitor of coord's")
-    return [_exactly(visitor, int(word)) for word in words]
-
-
-def _exactly(visitor: socket.socket, length: int) -> bytes:
-    found = bytearray()
-    while len(found) < length:
-        chunk = visitor.recv(min(length - len(found), 1 << 16))
-        if not chunk:
-            raise Usage("the visitor left in the middle of a word")
-        found += chunk
-    return bytes(found)

@@ -28,7 +28,7 @@ def main(words: list[str]) -> int:
     call = Call(words[0] if words else "")
     if not call.common:
         return 0
-    status = call.asked(_given)
+    status = call.asked(given)
     if status is not None:
         return status
     return _outlived(call) if _is_last(call.payload) else _as_a_whole(call)
@@ -84,14 +84,12 @@ class Call:
         return status
 
 
-def _given(status: bytes, out: bytes, err: bytes, refusal: bytes) -> int:
-    """Say the answer; a refusal that cannot be said on the output is one by the exit status."""
+def given(status: bytes, out: bytes, err: bytes, refusal: bytes) -> int:
+    """Say the answer, and return the status; a refusal that cannot be said on the output is one by the status."""
     try:
         write(1, out)
     except OSError:
-        if not refusal:
-            return 1
-        status, err = b"2", refusal
+        status, err = (b"2", b"%b\n%b" % (refusal, err)) if refusal else (b"1", err)
     try:
         write(2, err)
     except OSError:

@@ -9,6 +9,7 @@ import os
 DOOR = "door"
 Door = _socket.socket
 _PRIVATE = "coord"
+_LONGEST_LINE, _MOST = 200, 32 << 20
 
 
 def common(start: str) -> str:
@@ -48,22 +49,25 @@ def send(door: "_socket.socket", *fields: bytes) -> None:
 
 
 def receive(door: "_socket.socket") -> list[bytes] | None:
-    """Return the fields that were sent, or None where the other side ended before it had sent them all."""
+    """Return the fields that were sent; None where the other side ended in the middle, or speaks something else."""
     line = b""
     while not line.endswith(b"\n"):
         byte = door.recv(1)
-        if not byte:
+        if not byte or len(line) > _LONGEST_LINE:
             return None
         line += byte
+    words = line.split()
+    if not words or not all(word.isdigit() for word in words) or sum(map(int, words)) > _MOST:
+        return None
     fields = []
-    for length in map(int, line.split()):
-        field = b""
+    for length in map(int, words):
+        field = bytearray()
         while len(field) < length:
             chunk = door.recv(min(length - len(field), 1 << 16))
             if not chunk:
                 return None
             field += chunk
-        fields.append(field)
+        fields.append(bytes(field))
     return fields
 
 

@@ -43,6 +43,11 @@ class Reply:
     err: bytes = b""
     refusal: bytes = b""
 
+    @property
+    def fields(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """The same as `thin/hook.py` takes it."""
+        return str(self.status).encode(), self.out, self.err, self.refusal
+
 
 def written(hooked: Hooked, answer: Answer) -> Reply:
     """Return ANSWER in the dialect of the client that was HOOKED."""

@@ -18,7 +18,7 @@ from coord.faces.hooks.payload import Hooked
 from coord.model.errors import CoordError, TimedOut
 from coord.model.untrusted import clean_line
 from coord.service.callers import Called
-from coord.thin import reach
+from coord.thin import hook, reach
 
 _SEEN_WITHIN = 2.0
 _LIMITS: Mapping[str, float] = {"ended": 60.0}  # nobody waits for it: it outlives its client
@@ -63,7 +63,7 @@ def visitors() -> Callable[[socket.socket, Sequence[bytes]], None]:
         reach.send(visitor, b"")
 
         def tell(reply: Reply) -> bool:
-            reach.send(visitor, str(reply.status).encode(), reply.out, reply.err, reply.refusal)
+            reach.send(visitor, *reply.fields)
             visitor.settimeout(_SEEN_WITHIN)
             return visitor.recv(1) == b"k"
 
@@ -78,14 +78,14 @@ def here(client: str, *, parent: int, waits: str = "") -> int:
     given: list[int] = []
 
     def tell(reply: Reply) -> bool:
-        given.append(_given(reply))
+        given.append(hook.given(*reply.fields))
         return given[-1] == reply.status
 
     caller = Caller(os.environ.get("COORD_AGENT", ""), parent, waits, os.environ.get("CODEX_HOME", ""))
     try:
         _served(Work(_limit, Path.cwd(), caller, Kept()), client, sys.stdin.buffer.read(), tell)
     except Exception as fault:  # after the answer: it stands
-        _write(2, _failed(fault).err)
+        hook.write(2, _failed(fault).err)
     return given[0] if given else 1
 
 
@@ -139,30 +139,10 @@ def _served(work: Work, client: str, data: bytes, tell: Callable[[Reply], bool])
         tell(_failed(fault))
 
 
-def _given(reply: Reply) -> int:
-    try:
-        _write(1, reply.out)
-        status = reply.status
-    except OSError:
-        status = 1
-        if reply.refusal:
-            _write(2, reply.refusal)
-            status = 2
-    _write(2, reply.err)
-    return status
-
-
 def _failed(fault: Exception) -> Reply:
-    if isinstance(fault, CoordError):
-        word = f"{fault.message}; next: {fault.hint}" if fault.hint else fault.message
-    else:
-        word = f"an error of coord itself: {type(fault).__name__}: {fault}"
-    return Reply(1, b"", f"coord hook: {clean_line(word, 500)}\n".encode("utf-8", "replace"))
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+    own = f"an error of coord itself: {type(fault).__name__}: {fault}"
+    word = answer.said(fault) if isinstance(fault, CoordError) else clean_line(own, 500)
+    return Reply(1, b"", f"coord hook: {word}\n".encode("utf-8", "replace"))
 
 
 def _unlimited(_seconds: float) -> AbstractContextManager[None]:
