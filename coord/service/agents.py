@@ -14,11 +14,12 @@ from coord.git.repo import Git
 from coord.model.errors import Conflict, Refused
 from coord.service.clients import claude, codex, gemini, guide
 from coord.service.clients.jsonread import Broken
+from coord.service.clients.names import Client
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.stores import durable
 
-Target = Literal["claude", "codex", "gemini", "guide"]
+Target = Literal[Client, "guide"]
 State = Literal["installed", "missing", "other version", "broken"]
 
 

@@ -11,8 +11,8 @@ from typing import Literal, get_args
 from coord.faces.hooks import edits
 from coord.model.errors import Usage
 from coord.model.untrusted import clean_line
+from coord.service.clients.names import Client
 
-Client = Literal["claude", "codex", "gemini"]
 Event = Literal[
     "started", "asked", "before tool", "after tool", "stopping", "failed", "compacting", "ended"
 ]  # fmt: skip

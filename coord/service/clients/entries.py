@@ -3,18 +3,17 @@
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from coord.service.clients.jsonread import Broken
 from coord.service.clients.jsonsplice import Document, Path
+from coord.service.clients.names import Client
 
-Name = Literal["claude", "codex", "gemini"]
 Group = Mapping[str, object]
 
 SERVER: Mapping[str, object] = {"command": "coord", "args": ["mcp"]}
 
 
-def hook(client: Name, *words: str, matcher: str = "", **more: object) -> Group:
+def hook(client: Client, *words: str, matcher: str = "", **more: object) -> Group:
     """Return one entry of an event: what `coord hook` is called with, for which tools, and MORE of the client's own."""
     handler = {"type": "command", "command": " ".join(("coord hook", client, *words)), **more}
     return {**({"matcher": matcher} if matcher else {}), "hooks": [handler]}
