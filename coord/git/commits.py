@@ -8,8 +8,9 @@ from itertools import islice
 
 from coord.git.repo import Git
 
-_HEAD = "--format=tformat:%H%x00%at%x00%ct%x00%B"
 _FIELDS = 4
+_HEAD = "--format=tformat:%H%x00%at%x00%ct%x00%B"
+_LOG = ("log", "-z", "--encoding=UTF-8", _HEAD, "--raw", "--no-abbrev", "--no-renames", "--root", "-c")
 _LATEST = 253_402_300_799  # the last second of the year 9999
 _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
@@ -27,8 +28,7 @@ class Commit:
 
 def between(git: Git, head: str, without: Sequence[str], *, options: Sequence[str] = ()) -> Iterator[Commit]:
     """Yield the commits of HEAD that none of WITHOUT has, newest first; so bound it options such as `--remotes`."""
-    words = ("log", "-z", "--encoding=UTF-8", _HEAD, "--raw", "--no-abbrev", "--no-renames", "--root", "-c")
-    done = git.run(*words, head, "--not", *without, *options, "--")
+    done = git.run(*_LOG, head, "--not", *without, *options, "--")
     yield from _read(iter(done.out.split(b"\0")))
 
 
@@ -36,8 +36,7 @@ def last_changed(git: Git, paths: Sequence[str], since: datetime) -> dict[str, d
     """Return when each of PATHS was last changed in a commit of HEAD, of those that were since a moment."""
     found: dict[str, datetime] = {}
     if paths and git.tip("HEAD") is not None:
-        words = ("log", "-z", _HEAD, "--raw", "--no-abbrev", "--no-renames", "--root", "-c")
-        done = git.run(*words, f"--since=@{int(since.timestamp())}", "HEAD", "--", *paths, env=_LITERAL)
+        done = git.run(*_LOG, f"--since=@{int(since.timestamp())}", "HEAD", "--", *paths, env=_LITERAL)
         for commit in _read(iter(done.out.split(b"\0"))):
             for path in commit.paths:
                 found[path] = max(commit.committed_at, found.get(path, commit.committed_at))

@@ -251,11 +251,14 @@ def unfinished(git: Git, path: Path, base: str) -> Unfinished:
     return Unfinished(dirty(path), _unmerged(here, git.tip(base)), operation(private(here)))
 
 
-def dirty(path: Path) -> tuple[str, ...]:
-    """Return the paths at PATH that differ from its last commit, untracked ones too, ignored ones not."""
+def dirty(path: Path, *within: str) -> tuple[str, ...]:
+    """Return the paths at PATH that differ from its last commit, untracked ones too, ignored ones not.
+
+    WITHIN, if any are given, are the only pathspecs that are looked at.
+    """
     # `.gitmodules` or the user may say that changes in a submodule are no news: here they are work.
     status = ("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
-    return tuple(os.fsdecode(line[3:]) for line in Git(path).run(*status).out.split(b"\0") if line)
+    return tuple(os.fsdecode(line[3:]) for line in Git(path).run(*status, "--", *within).out.split(b"\0") if line)
 
 
 def _unmerged(here: Git, base: str | None) -> tuple[str, ...]:

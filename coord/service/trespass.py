@@ -4,13 +4,12 @@ Nothing can keep a shell from writing. So git is asked before and after, and onl
 others have leased: where nobody has, nothing is asked at all.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from coord.git.repo import Git
+from coord.git import worktree
 from coord.model import quoting, scope, scopetext
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
@@ -43,7 +42,7 @@ def look(coord: Coord, agent: str, memory: Memory) -> list[Crossed]:
     if not others:
         return []
     found = []
-    for path in _changed(coord, others):
+    for path in worktree.dirty(coord.place.top, *dict.fromkeys(_pathspec(lock.scope) for lock in others)):
         lock = next((lock for lock in others if scope.covers(lock.scope, path, coord.form)), None)
         if lock is None:
             continue
@@ -82,14 +81,6 @@ def tell_holders(coord: Coord, agent: str, found: Sequence[Crossed], memory: Mem
 
 def _name(one: Crossed) -> str:
     return f"{one.lock.token} {one.path}"
-
-
-def _changed(coord: Coord, others: Sequence[Lock]) -> Iterator[str]:
-    """Yield the paths that differ from the last commit, of those that leases may cover."""
-    words = ("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
-    specs = dict.fromkeys(_pathspec(lock.scope) for lock in others)
-    out = Git(coord.place.top).run(*words, "--", *specs).out
-    yield from (os.fsdecode(line[3:]) for line in out.split(b"\0") if line)
 
 
 def _pathspec(text: str) -> str:
