@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from coord.model.errors import NotFound, TimedOut, Unavailable
+from coord.model.records import Message
 from coord.service import sessions, waking
 from coord.service.coord import Coord
 from coord.service.sessions import Kept, Session
@@ -32,8 +33,8 @@ def due(coord: Coord) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
     """Yield the sessions that are to be called now: client, id, way, and for which messages."""
     for client, way in WAYS.items():
         for kept in sessions.every(coord, client):
-            if ids := _ids(coord, kept):
-                yield client, kept.session.id, way, ids
+            if found := _found(coord, kept):
+                yield client, kept.session.id, way, tuple(message.id for message in found)
 
 
 def begin(coord: Coord, client: str, session: str, way: str) -> Under | None:
@@ -44,10 +45,9 @@ def begin(coord: Coord, client: str, session: str, way: str) -> Under | None:
         Unavailable: it cannot be started, or another hook of the session takes too long.
     """
     with suppress(TimedOut), sessions.opened(coord, client, session, timeout=_PATIENCE) as kept:
-        if not _ids(coord, kept):
+        found = _found(coord, kept)
+        if not found:
             return None
-        agent = kept.session.agent
-        found = waking.due(coord, agent, kept)
         kept.session = waking.called(kept.session, way, found, coord.now())
         return Under(_started(coord, kept.session), way, coord.clock.monotonic() + _LONGEST)
     return None
@@ -65,13 +65,14 @@ def ended(under: Under, now: float) -> str | None:
     return f"{under.way} ended with status {status}" if status else ""
 
 
-def _ids(coord: Coord, kept: Kept) -> tuple[str, ...]:
+def _found(coord: Coord, kept: Kept) -> tuple[Message, ...]:
+    """Return the mail for which a session is to be called now."""
     session = kept.session
     if coord.config.hooks.wake == "off" or session.agent not in coord.config.names or not sessions.is_there(session):
         return ()
     if waking.is_patient(session, coord.now()):  # one call brings all that came meanwhile
         return ()
-    return tuple(message.id for message in waking.due(coord, session.agent, kept))
+    return waking.due(coord, session.agent, kept)
 
 
 def _started(coord: Coord, session: Session) -> subprocess.Popen[bytes]:
