@@ -20,7 +20,7 @@ import psutil
 from coord.model.records import Process
 from coord.service.command import command
 from coord.service.coord import Coord
-from coord.stores import durable, folders, oslock
+from coord.stores import durable, oslock
 
 FOLDER = "sessions"
 WAITER = ".waiter"
@@ -263,11 +263,5 @@ def _wake(told: dict[str, Any]) -> Wake:
 
 def _write(path: Path, kept: Kept) -> None:
     plain = {"session": asdict(kept.session), "memory": asdict(kept.memory)}
-    data = json.dumps(plain, default=datetime.isoformat).encode()
-    begun = path.with_suffix(".begun")
     with durable.faults(f"keep {path}"):
-        with suppress(FileNotFoundError):
-            begun.unlink()
-        folders.create(begun, data, sync=False)
-        begun.chmod(0o600)
-        begun.replace(path)
+        durable.replace(path, json.dumps(plain, default=datetime.isoformat).encode(), mode=0o600, sync=False)

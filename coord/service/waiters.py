@@ -26,10 +26,8 @@ def enter(coord: Coord, session: Session, agent: str, waiter: str) -> None:
         Unavailable: the file cannot be written.
     """
     path = sessions.waiter_file(coord, session)
-    begun = path.with_suffix(".waits")
     with durable.faults(f"keep {path}"):
-        begun.write_text(waiter, encoding="utf-8")
-        begun.replace(path)
+        durable.replace(path, waiter.encode(), sync=False)
     coord.bells.ring(bell(agent))
 
 

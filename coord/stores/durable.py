@@ -87,8 +87,10 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def replace(path: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Put DATA at PATH durably: a reader, or a crash, finds the old bytes or the new, never a mixture.
+def replace(path: Path, data: bytes, *, mode: int | None = None, sync: bool = True) -> None:
+    """Put DATA at PATH: a reader, or a crash, finds the old bytes or the new, never a mixture.
+
+    Durably, unless SYNC is false: then a power cut may leave less.
 
     For one writer at a time: the temporary name beside PATH is fixed, so that a crash leaves at most one.
     MODE is what the file may be used for by whom; without it, that is as for any new file.
@@ -99,11 +101,13 @@ def replace(path: Path, data: bytes, *, mode: int | None = None) -> None:
         if mode is not None:
             os.fchmod(fd, mode)
         write_whole(fd, data)
-        sync_file(fd)
+        if sync:
+            sync_file(fd)
     finally:
         os.close(fd)
     temporary.replace(path)
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 def write_whole(fd: int, data: bytes) -> None:
