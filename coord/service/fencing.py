@@ -6,10 +6,10 @@ what the base branch got meanwhile puts it right.
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import unquote
 
 from coord.git import commits, history
@@ -26,25 +26,9 @@ from coord.service.coord import Coord
 from coord.service.editnotes import Note
 from coord.service.leasebook import Book
 
-LOOKS_BACK = timedelta(days=14)
-"""How much older than a change a lease may be, by its grant, that is looked for because no token was noted."""
+# How much older than a change a lease may be, by its grant, that is looked for because no token was noted.
+_LOOKS_BACK = timedelta(days=14)
 _GRANTED, _SHOWN = "lease.granted", 5
-
-
-def passed_on(
-    coord: Coord, agent: str, paths: Mapping[str, Sequence[int]], *, at: datetime | None = None, head: str = "HEAD"
-) -> Judged:
-    """Judge changes of AGENT's that are in no commit yet: PATHS, each with the tokens noted for it, if any.
-
-    AT is when those without a token were made, the present where nothing tells; HEAD is what they are made on.
-
-    Raises:
-        BadRecord: a lease on file cannot be read.
-    """
-    moment = at or coord.now()
-    works = [Work(path=path, agent=agent, at=moment, tokens=tuple(tokens)) for path, tokens in paths.items()]
-    git = Git(coord.place.top)
-    return _judged(coord, git, works, [tip for one in (head, "MERGE_HEAD") if (tip := git.tip(one))])
 
 
 def of_commits(coord: Coord, base: str, head: str, *, agent: str = "") -> Judged:
@@ -77,21 +61,19 @@ def staged(coord: Coord, agent: str, paths: Sequence[str]) -> Judged:
     """
     noted = unsettled(coord, agent, paths)
     own = [lock for lock in Book.read(coord).live if lock.holder == agent]
-    doubtful: dict[str, tuple[int, ...]] = {}
-    untold: dict[datetime, list[str]] = {}
+    works: list[Work] = []
     for path in paths:
         notes = noted.get(path, ())
         tokens = tuple(note.token for note in notes if note.token)
         now = max((lock.token for lock in own if scope.covers(lock.scope, path, coord.form)), default=0)
         if now and all(token == now for token in tokens):
             continue
-        if tokens or not notes:
-            doubtful[path] = tokens
-        else:
-            untold.setdefault(min(note.at for note in notes), []).append(path)
-    parts = [passed_on(coord, agent, doubtful)] if doubtful else []
-    parts += [passed_on(coord, agent, dict.fromkeys(some, ()), at=at) for at, some in untold.items()]
-    return fencing.merged(parts)
+        at = coord.now() if tokens or not notes else min(note.at for note in notes)
+        works.append(Work(path=path, agent=agent, at=at, tokens=tokens))
+    if not works:
+        return Judged()
+    git = Git(coord.place.top)
+    return _judged(coord, git, works, [tip for one in ("HEAD", "MERGE_HEAD") if (tip := git.tip(one))])
 
 
 def leases_of(coord: Coord, agent: str, paths: Iterable[str]) -> set[tuple[int, str]]:
@@ -184,7 +166,7 @@ def _grants(coord: Coord, works: Sequence[Work]) -> tuple[Lock, ...]:
         entries = index.entries(kind=_GRANTED, token=min(tokens))
         found |= {_lease(lock): lock for lock in _written(coord, entries, paths)}
     if untold := [work.at for work in works if not _is_told(coord, work, found.values())]:
-        entries = index.entries(kind=_GRANTED, since=min(untold) - LOOKS_BACK)
+        entries = index.entries(kind=_GRANTED, since=min(untold) - _LOOKS_BACK)
         found |= {_lease(lock): lock for lock in _written(coord, entries, paths)}
     return tuple(found.values())
 
