@@ -13,7 +13,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import CallToolResult
 
-from coord.faces.mcp import seed, server, tools
+from coord.faces.mcp import server, shortcuts, tools
 from coord.faces.mcp.calls import Caller, Hand, call
 from coord.faces.mcp.facts import Facts
 from coord.model.errors import Usage
@@ -228,7 +228,7 @@ def test_a_duration_may_be_seconds() -> None:
 
 
 def test_a_seed_that_names_what_is_not_there_is_found() -> None:
-    for one in seed.TOOLS:
+    for one in shortcuts.TOOLS:
         assert set(one.takes.values()) <= {param.name for param in commands.find(one.command).params}
         assert set(one.words) | one.singly <= set(one.takes)
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from coord.faces import render, wire
-from coord.faces.mcp import seed
+from coord.faces.mcp import shortcuts
 from coord.model.errors import NotFound, Usage
 from coord.service import commands
 from coord.service.command import Command, Param
@@ -22,7 +22,7 @@ WITHHELD = _OWNERS | {"bench", "watch stop", "guard sign"}
 # A connection has keys of its own, and what is always loaded must be short.
 _NOT_TAKEN = {"doctor": ("fix", "rebuild"), "mail reply": ("key",)}
 
-# Tools that a client should put before the model unasked, beside the seed's; the rest it finds by searching.
+# Tools that a client should put before the model unasked, beside the shortcuts; the rest it finds by searching.
 _LOUD = frozenset({"mail ack", "mail reply", "lock check"})
 # What takes away, and what may be called twice to the same effect. What only looks is neither.
 _DESTRUCTIVE = frozenset({"lock break", "worktree remove", "merge cancel"})
@@ -103,7 +103,7 @@ class Tool:
 @cache
 def every() -> Mapping[str, Tool]:
     """Return all tools by name, those that are always shown first."""
-    made = {one.name: _seeded(one) for one in seed.TOOLS}
+    made = {one.name: _shortened(one) for one in shortcuts.TOOLS}
     plain = [_plain(command) for command in commands.every() if command.name not in WITHHELD]
     return made | {tool.name: tool for tool in sorted(plain, key=lambda tool: not tool.loud)}
 
@@ -133,7 +133,7 @@ def _plain(command: Command[Any, Any]) -> Tool:
     )
 
 
-def _seeded(one: seed.Seed) -> Tool:
+def _shortened(one: shortcuts.Shortcut) -> Tool:
     command = commands.find(one.command)
     params = {param.name: param for param in command.params}
     return Tool(
