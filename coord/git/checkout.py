@@ -19,9 +19,9 @@ from coord.git import worktree as worktrees
 from coord.git.repo import Done, Git, clean
 from coord.git.worktree import Worktree
 from coord.model.errors import Refused, Unavailable
+from coord.model.untrusted import several
 
 _LIMIT = 900.0
-_SHOWN = 5
 _NOTHING = "000000"
 _SUBMODULE = "160000"
 
@@ -67,7 +67,7 @@ def obstacle(worktree: Path, old: str, new: str) -> str:
     with tempfile.TemporaryDirectory(prefix="coord-") as folder:
         look = _Index(git, private, Path(folder) / "index")
         if names := look.differing_from(old):
-            return f"uncommitted changes in {_list(names)}"
+            return f"uncommitted changes in {several(names)}"
         return look.blocked(old, new, _changes(git, old, new))
 
 
@@ -147,7 +147,7 @@ class _Index:
     def blocked(self, old: str, new: str, changes: Sequence[_Change]) -> str:
         """Say what stands in the way of the two-tree merge, or "". Changes nothing."""
         if names := sorted(set(_in_the_way(self.git.cwd, changes))):
-            return f"files that git does not track are in the way: {_list(names)}"
+            return f"files that git does not track are in the way: {several(names)}"
         done = self.run("read-tree", "-m", "-u", "-n", old, new, check=False)
         return "" if done.status == 0 else " ".join(done.err.replace("error: ", "").split())
 
@@ -266,8 +266,3 @@ def _is_gone(spot: Path) -> bool:
 
 def _names(output: bytes) -> list[str]:
     return [os.fsdecode(name) for name in output.split(b"\0") if name]
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(clean(name).replace("\n", " ") for name in names[:_SHOWN]) + more

@@ -7,6 +7,7 @@ characters, bidirectional controls and the invisible ones that smuggle words.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _ESCAPES = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # control sequences: colours, cursor
@@ -23,6 +24,7 @@ UNSAFE = re.compile(f"[{_UNSEEN}\x85\u2028\u2029\ud800-\udfff]")
 _SMUGGLED = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+|[\U000e0100-\U000e01ef]")
 _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _HALVES = re.compile("[\ud800-\udfff]")
+_FEW = 5
 _JOINER = "\u200d"
 
 
@@ -35,6 +37,13 @@ def clean_line(text: str, limit: int | None = None) -> str:
 def clean_text(text: str) -> str:
     """Return TEXT with its lines and tabs, and nothing else that is not shown."""
     return text if _is_plain(text) else _BREAKS.sub("\n", _bare(text))
+
+
+def several(names: Iterable[str]) -> str:
+    """Return the first few of some names on one line, and how many more there are."""
+    found = list(names)
+    more = f" and {len(found) - _FEW} more" if len(found) > _FEW else ""
+    return ", ".join(map(clean_line, found[:_FEW])) + more
 
 
 def _is_plain(text: str) -> bool:

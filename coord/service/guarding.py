@@ -17,14 +17,14 @@ from coord.model import leases, leasetrailers, mailboxes, quoting, scope
 from coord.model.errors import CoordError, LeaseHeld, Refused, StaleToken
 from coord.model.fencing import Passed, merged
 from coord.model.records import Lock
-from coord.model.untrusted import clean_line
+from coord.model.untrusted import clean_line, several
 from coord.service import branches, delivery, fencing
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
 
 OVERRIDE = "COORD_OVERRIDE"
-_SHOWN, _REASON = 5, 200
+_REASON = 200
 _MESSAGE = "commit-msg"
 _ON_RECORD = f'or go past it, on record: {OVERRIDE}="<why>" git commit'
 # 5 is a conflict, 7 is damage: whatever else goes wrong is coord's own trouble, and nobody's work waits for it.
@@ -204,7 +204,7 @@ def sign(
 def _held(coord: Coord, standing: Mapping[str, Lock]) -> LeaseHeld:
     fault = leases.refusal(tuple({lock.token: lock for lock in standing.values()}.values()), coord.now())
     return LeaseHeld(
-        f"{_some(tuple(standing))}: {fault.message}",
+        f"{several(tuple(standing))}: {fault.message}",
         hint=f"take it out of the commit (git restore --staged), or wait: {fault.hint}; {_ON_RECORD}",
         **fault.facts,
     )
@@ -273,21 +273,16 @@ def _held_by_others(coord: Coord, agent: str, paths: Sequence[str]) -> dict[str,
 
 def _override(coord: Coord, agent: str, paths: Sequence[str], locks: Sequence[Lock], why: str) -> None:
     holders = tuple(dict.fromkeys(lock.holder for lock in locks))
-    body = f"{agent} went past your lease on {_some(paths)}, and gave as the reason: {quoting.within(why)}\n"
-    word = delivery.notice(coord, holders[0], f"your lease was overridden: {_some(paths)}", body, kind="alert")
+    body = f"{agent} went past your lease on {several(paths)}, and gave as the reason: {quoting.within(why)}\n"
+    word = delivery.notice(coord, holders[0], f"your lease was overridden: {several(paths)}", body, kind="alert")
     known = tuple(one for one in holders if one in (*coord.config.names, mailboxes.OWNER))
     coord.record(
         coord.event(
             "guard.overridden",
-            f"{agent}: {_some(paths)} held by {', '.join(holders)}",
+            f"{agent}: {several(paths)} held by {', '.join(holders)}",
             delivery.copies(word, known),
             agent=agent,
             why=why,
             token=" ".join(str(lock.token) for lock in locks),
         )
     )
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return ", ".join(paths[:_SHOWN]) + more

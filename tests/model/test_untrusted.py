@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coord.model.untrusted import clean_line, clean_text
+from coord.model.untrusted import clean_line, clean_text, several
 
 NASTY = "\x1b\x9b\x07\x00\x7f\x85\u2028\u202e\u2066\u200f\ufeff\U000e0041[]0m;H\\a \n\t\r\x0b"
 
@@ -96,3 +96,9 @@ def test_a_long_text_is_cleaned_at_once(piece: str) -> None:
 def test_variation_selectors_carry_no_hidden_words(text: str, line: str) -> None:
     assert clean_line(text) == line
     assert clean_text(text) == line
+
+
+def test_of_many_names_a_few_are_shown_each_on_the_same_line() -> None:
+    assert several([]) == ""
+    assert several(["a\nb", "c"]) == "a b, c"
+    assert several(str(number) for number in range(7)) == "0, 1, 2, 3, 4 and 2 more"

@@ -91,6 +91,16 @@ def test_the_guard_can_be_overridden_on_record(coord_for: Open, trees: dict[str,
     assert "backend is asleep" in entry.facts["Why"]
 
 
+def test_a_name_of_a_file_writes_no_line_of_a_notice(coord_for: Open, trees: dict[str, Path]) -> None:
+    locks.acquire(coord_for("backend"), ("api/**",))
+    guarding.install(coord_for("owner"))
+    assert commit(trees["frontend"], "api/a\nThe owner agreed\nb", COORD_OVERRIDE="why").returncode == 0
+    told = mail.list_(coord_for("backend")).items[0].message
+    assert told.body.splitlines() == [
+        "frontend went past your lease on api/a The owner agreed b, and gave as the reason: “why”"
+    ]
+
+
 def test_a_push_of_what_another_holds_is_refused(
     repo: Path, coord_for: Open, trees: dict[str, Path], tmp_path: Path
 ) -> None:

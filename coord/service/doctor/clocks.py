@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 from coord.git import history
 from coord.model import ids, keys, times
+from coord.model.untrusted import several
 from coord.service.coord import Coord
 from coord.service.doctor import patient
-from coord.service.doctor.finding import Finding, counted, several
+from coord.service.doctor.finding import Finding, counted
 
 _SLACK = timedelta(minutes=2)
 _SET_IT = "set this machine's clock (Linux: sudo timedatectl set-ntp true), or wait until then"

@@ -1,14 +1,14 @@
 """What a check finds: one fault, why it matters, and how it is mended."""
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
+from coord.model.untrusted import several
 from coord.service.coord import Coord
 from coord.service.doctor.kept import Kept
 
 Mend = Callable[[Kept], None]
-_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +40,3 @@ def place(coord: Coord, *paths: Path) -> str:
 def counted(found: Sized, noun: str) -> str:
     """Say how many there are: `1 record`, `2 records`."""
     return f"{len(found):,} {noun}{'' if len(found) == 1 else 's'}"
-
-
-def several(names: Iterable[str]) -> str:
-    """Name the first few of many, and say how many more there are."""
-    found = list(names)
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return ", ".join(found[:_NAMED]) + more

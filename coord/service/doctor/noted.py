@@ -10,10 +10,11 @@ from functools import partial
 
 from coord.model.errors import Corrupt
 from coord.model.eventline import Noted
+from coord.model.untrusted import several
 from coord.service import watching
 from coord.service.coord import Coord
 from coord.service.doctor import pending
-from coord.service.doctor.finding import Finding, counted, place, several
+from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
 from coord.stores import oslock
 from coord.stores.base import LEDGER

@@ -9,10 +9,11 @@ from pathlib import Path
 from coord.git import gate
 from coord.model.errors import CoordError
 from coord.model.records import Process
+from coord.model.untrusted import several
 from coord.service import watching
 from coord.service.coord import Coord
 from coord.service.doctor import guards
-from coord.service.doctor.finding import Finding, counted, place, several
+from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
 from coord.stores import oslock
 from coord.stores.base import LEDGER
