@@ -48,6 +48,7 @@ _ROOMS = (
     "coord.service.brake",
     "coord.service.committer",
     "coord.service.delivery",
+    "coord.service.keepup",
     "coord.service.restoring",
     "coord.service.screen",
     "coord.stores.journal",

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from coord.daemon import settled
-from coord.daemon.plan import Dropped, Due, Foreseen, Read, Settled, View, Waiting
+from coord.daemon.plan import Behind, Dropped, Due, Foreseen, Read, Settled, View, Waiting
 from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
 from coord.model.foresight import Pair
 from coord.model.records import Lock, MergeRequest
-from coord.service import calling, clock, foresight, handwritten, leasebook, looks, verify
+from coord.service import calling, clock, foresight, handwritten, keepup, leasebook, looks, verify
 from coord.service.clock import Pace
 from coord.service.coord import Coord
 from coord.service.foresight import Forecast, Place
@@ -108,6 +108,7 @@ class Observer:
             dead_holders=_dead(locks),
             merges=tuple(self._merges()),
             conflicts=tuple(self._conflicts()),
+            behind=tuple(self._behind()),
             settled=settled.look(coord) if full else Settled(),
             drifted=full and any(one.by_hand for one in verify.drift(coord, self._looks)),
             fragmented=full and maintain.needs_repack(coord.place.common),
@@ -139,6 +140,14 @@ class Observer:
         now = {(one.first, one.second): frozenset(one.marks) for one in found.conflicts}
         for pair in {**now, **self._warned}:
             yield Foreseen(*pair, now.get(pair, frozenset()), self._warned.get(pair, frozenset()))
+
+    def _behind(self) -> Iterator[Behind]:
+        begun = keepup.half_done(self.coord)
+        yield from (Behind(name, begun=True) for name in begun)
+        found = self._foreseen() if self.coord.config.worktrees.follow != "off" else None
+        if found is not None and found.lagging:
+            told = keepup.told(self.coord)
+            yield from (Behind(name, told=told.get(name) == found.tip) for name in found.lagging if name not in begun)
 
     def _dropped(self) -> Iterator[Dropped]:
         found = handwritten.waiting(self.coord)

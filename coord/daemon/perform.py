@@ -11,6 +11,7 @@ from coord.daemon.plan import (
     CallOff,
     Discard,
     ExpireLease,
+    Follow,
     Forward,
     FreeDead,
     LetGo,
@@ -25,7 +26,7 @@ from coord.daemon.plan import (
 )
 from coord.git import maintain
 from coord.model.errors import CoordError
-from coord.service import adopt, calling, foresight, leasebook, restoring, upkeep, verify, watching
+from coord.service import adopt, calling, foresight, keepup, leasebook, restoring, upkeep, verify, watching
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
 
@@ -109,6 +110,8 @@ class Performer:
                 return True
             case Merge(into):
                 return self.landing.advance(into)
+            case Follow(agent):
+                return keepup.follow(coord, agent)
             case Warn() | CallOff():
                 return self._speak_of(action)
             case Reconcile():

@@ -101,6 +101,18 @@ class Foreseen:
     told: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A clean worktree that lacks some of the base.
+
+    `told` says that its agent knows why it cannot follow, `begun` that somebody may have brought it half the way.
+    """
+
+    agent: str
+    told: bool = False
+    begun: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """The world at one moment, as every rule of a cycle sees it.
@@ -120,6 +132,7 @@ class View:
     dead_holders: tuple[int, ...] = ()
     merges: tuple[MergeRequest, ...] = ()
     conflicts: tuple[Foreseen, ...] = ()
+    behind: tuple[Behind, ...] = ()
     settled: Settled = Settled()
     drifted: bool = False
     fragmented: bool = False
@@ -200,6 +213,13 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Bring an agent's worktree to the base, if nobody is at work there."""
+
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Warn:
     """Tell two agents that what they have now will conflict, or one that it will with the base."""
 
@@ -244,6 +264,7 @@ Action = (
     | Trim
     | Remind
     | Merge
+    | Follow
     | Warn
     | CallOff
     | Reconcile

@@ -45,6 +45,7 @@ PAGES: Mapping[str, ModuleType] = {
     "coord.service.merges": merges,
     "coord.service.testruns": merges,
     "coord.model.records": merges,
+    "coord.service.keepup": worktrees,
     "coord.service.restoring": worktrees,
     "coord.service.sessions": sessions,
     "coord.service.setup": setup,

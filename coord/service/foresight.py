@@ -56,12 +56,17 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Who would conflict with whom if all merged what they have now; a second side "" is the base."""
+    """Who would conflict with whom if all merged what they have now; a second side "" is the base, at `tip`.
+
+    `lagging` are those who lack some of it and have nothing uncommitted.
+    """
 
     base: str
     at: datetime
     works: tuple[Work, ...]
     conflicts: tuple[Place, ...]
+    tip: str = ""
+    lagging: tuple[str, ...] = ()
 
 
 @command("conflicts", example="coord conflicts")
@@ -112,7 +117,10 @@ class Foresight:
                 apart = relations(coord.git, tip, {tree.head for tree in trees.values()})
                 states = [tree.head for tree in trees.values()] if committed else [one.result() for one in looks]
             sides = self._sides(foreseer, tip, trees, dict(zip(trees, states, strict=True)), apart)
-            return self._forecast(foreseer, base, tip, sides)
+            clean = (name for (name, tree), state in zip(trees.items(), states, strict=True) if state == tree.head)
+            parted = {name: apart[trees[name].head].parted for name in clean if trees[name].head in apart}
+            lagging = tuple(name for name, start in parted.items() if start not in (None, tip))
+            return replace(self._forecast(foreseer, base, tip, sides), lagging=lagging)
 
     def _trees(self) -> dict[str, Worktree]:
         agents = {self.coord.worktree_of(name): name for name in self.coord.config.names}
@@ -175,7 +183,7 @@ class Foresight:
             older = foresight.older(known[clash.first], known[clash.second]) if clash.second != BASE else BASE
             places.append(Place(clash.first, clash.second, clash.paths, here, older))
         works = (Work(side.name, side.branch, side.head, side.dirty, tuple(sorted(side.paths))) for side in sides)
-        return Forecast(base, self.coord.now(), tuple(works), tuple(places))
+        return Forecast(base, self.coord.now(), tuple(works), tuple(places), tip)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from coord.daemon.plan import Action, Hint, View
 from coord.daemon.rules.deliver import deliver
 from coord.daemon.rules.expire import expire
+from coord.daemon.rules.follow import follow
 from coord.daemon.rules.foresee import foresee
 from coord.daemon.rules.keep import keep
 from coord.daemon.rules.merge import merge
@@ -14,4 +15,4 @@ from coord.daemon.rules.wake import wake
 
 Rule = Callable[[View, Hint], list[Action]]
 
-RULES: tuple[Rule, ...] = (deliver, expire, merge, foresee, sweep, tidy, keep, wake)
+RULES: tuple[Rule, ...] = (deliver, expire, merge, follow, foresee, sweep, tidy, keep, wake)

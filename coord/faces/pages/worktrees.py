@@ -5,7 +5,7 @@ from functools import singledispatch
 from coord.faces.page import Block, Line, Table
 from coord.faces.pages.words import now, unknown
 from coord.model import quoting, times
-from coord.service import restoring, worktrees
+from coord.service import keepup, restoring, worktrees
 
 blocks = singledispatch(unknown)
 
@@ -26,6 +26,15 @@ def _tree(tree: worktrees.Tree) -> list[Block]:
     kept = f"; its work is kept on {tree.kept}" if tree.kept else ""
     branch = f"; the branch {tree.branch} stays" if tree.branch else ""
     return [Line(f"removed {tree.path}{branch}{kept}", "green")]
+
+
+@blocks.register
+def _updates(result: keepup.Updates) -> list[Block]:
+    if not result.items:
+        return [Line("no worktrees; `coord worktree add` makes one for each agent")]
+    said = {"current": "has it", "brought": "brought", "waits": "left as it is", "stuck": "cannot follow"}
+    rows = tuple((one.agent, said[one.state], one.head[:10], one.why) for one in result.items)
+    return [Table(("agent", f"to {result.base}", "commit", ""), rows)]
 
 
 @blocks.register
