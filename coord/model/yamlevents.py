@@ -54,7 +54,7 @@ def read(text: str, first_line: int, depth: int) -> Node | None:
     try:
         return _build(yaml.parse(text, Loader=_LOADER), first_line, depth)
     except yaml.MarkedYAMLError as error:
-        raise _not_yaml(error, first_line) from None
+        raise _not_yaml(error, first_line, depth) from None
     except yaml.YAMLError as error:
         raise bad(first_line, f"not YAML: {error}".splitlines()[0]) from None
 
@@ -93,12 +93,16 @@ def _build(events: Iterable[Any], first_line: int, depth: int) -> Node | None:
     return root
 
 
-def _not_yaml(error: yaml.MarkedYAMLError, first_line: int) -> BadRecord:
+def _not_yaml(error: yaml.MarkedYAMLError, first_line: int, depth: int) -> BadRecord:
     """Name the line where the fault was seen; the fact `began` is where the thing that is wrong starts."""
     seen = error.problem_mark or error.context_mark
     began = error.context_mark or seen
     line, start = (first_line + (mark.line if mark else 0) for mark in (seen, began))
     reason = f"not YAML: {error.problem or error.context}"
+    if (
+        "nesting depth" in reason
+    ):  # newer versions of libyaml have a limit of their own, and meet it before they say more
+        reason = f"nested deeper than {depth}"
     return BadRecord(f"line {line}: {reason}", line=line, reason=reason, began=start)
 
 
