@@ -186,6 +186,13 @@ class Hooks:
             checks.one_of("all", "pressing", "off"),
         ),
     ] = "all"
+    nudge: Annotated[
+        str,
+        Key(
+            "how, where its client has no way (Gemini): tmux types a line into its pane; off",
+            checks.one_of("tmux", "off"),
+        ),
+    ] = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,8 @@ class Wake:
 class Session:
     """One session as it was last heard of; `why` says what limits it, `process` is the client's own.
 
-    `store` is where its client keeps its sessions, if not where it does by itself. `wake` is its latest
+    `store` is where its client keeps its sessions, if not where it does by itself. `socket` and `pane` say
+    where in tmux it was begun. `wake` is its latest
     wake-up, whether or not that was seen to work.
     """
 
@@ -67,6 +68,8 @@ class Session:
     why: str = ""
     process: Process | None = None
     store: str = ""
+    socket: str = ""
+    pane: str = ""
     wake: Wake | None = None
 
 

@@ -60,7 +60,7 @@ class Call:
             door.close()
 
     def _answered(self, door: "reach.Door", give: "Callable[[bytes, bytes, bytes, bytes], int]") -> int | None:
-        told = (os.environ.get(name, "") for name in ("COORD_AGENT", "CODEX_HOME"))
+        told = (os.environ.get(name, "") for name in ("COORD_AGENT", "CODEX_HOME", "TMUX", "TMUX_PANE"))
         facts = "\0".join((self.here, str(self.parent), self.client, self.waits, *told))
         try:
             door.settimeout(_BEGINS_WITHIN)

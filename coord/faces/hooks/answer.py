@@ -13,7 +13,7 @@ from coord.faces.hooks.dialect import Answer
 from coord.faces.hooks.payload import Event, Hooked
 from coord.model.errors import CoordError
 from coord.model.untrusted import clean_line
-from coord.service import checkpoints, editnotes, handing, parting, sessions, trespass, waiters, waking
+from coord.service import calling, checkpoints, editnotes, handing, parting, sessions, trespass, waiters, waking
 from coord.service.callers import Called
 from coord.service.handing import Handing
 from coord.service.sessions import Kept, Session, State, Wake
@@ -28,13 +28,14 @@ class Caller:
     """Who runs the hook, as its surroundings say: the agent named there, and the process that started it.
 
     One that waits beside a session says in `waits` that it is "new" or asks "again", and its pid.
-    `store` is where the client keeps its sessions, as it was told to.
+    `store` is where the client keeps its sessions, as it was told to; `terminal` is tmux's word for where it is.
     """
 
     named: str = ""
     parent: int = 0
     waits: str = ""
     store: str = ""
+    terminal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def _note(call: Call, caller: Caller) -> None:
     process = old.process
     if hooked.event == "started" or process is None:
         process = sessions.client_process(caller.parent)
+    socket, pane = calling.pane(caller.terminal) if hooked.event == "started" else (old.socket, old.pane)
     kept.session = replace(
         old,
         agent=agent,
@@ -96,6 +98,8 @@ def _note(call: Call, caller: Caller) -> None:
         doing=_doing(hooked) or old.doing,
         process=process,
         store=(caller.store or old.store) if hooked.client == "codex" else "",
+        socket=socket,
+        pane=pane,
         wake=call.woken or old.wake,
     )
     kept.memory.said = hooked.said or kept.memory.said

@@ -59,7 +59,7 @@ def visitors() -> Callable[[socket.socket, Sequence[bytes]], None]:
 
     def serve(visitor: socket.socket, fields: Sequence[bytes]) -> None:
         facts, data = fields
-        cwd, parent, client, waits, named, store = os.fsdecode(facts).split("\0")
+        cwd, parent, client, waits, named, store, *terminal = os.fsdecode(facts).split("\0")
         reach.send(visitor, b"")
 
         def tell(reply: Reply) -> bool:
@@ -67,7 +67,7 @@ def visitors() -> Callable[[socket.socket, Sequence[bytes]], None]:
             visitor.settimeout(_SEEN_WITHIN)
             return visitor.recv(1) == b"k"
 
-        work = Work(_unlimited, Path(cwd), Caller(named, int(parent), waits, store), kept)
+        work = Work(_unlimited, Path(cwd), Caller(named, int(parent), waits, store, tuple(terminal)), kept)
         _served(work, client, data, tell)
 
     return serve
@@ -81,7 +81,8 @@ def here(client: str, *, parent: int, waits: str = "") -> int:
         given.append(hook.given(*reply.fields))
         return given[-1] == reply.status
 
-    caller = Caller(os.environ.get("COORD_AGENT", ""), parent, waits, os.environ.get("CODEX_HOME", ""))
+    named, store, *terminal = (os.environ.get(name, "") for name in ("COORD_AGENT", "CODEX_HOME", "TMUX", "TMUX_PANE"))
+    caller = Caller(named, parent, waits, store, tuple(terminal))
     try:
         _served(Work(_limit, Path.cwd(), caller, Kept()), client, sys.stdin.buffer.read(), tell)
     except Exception as fault:  # after the answer: it stands
