@@ -21,13 +21,13 @@ _REST, _TAKEN_UP, _SEEN_WITHIN, _TICK = 0.2, 0.3, 5.0, 0.1  # seconds
 _ONE_BURST = 10.0  # seconds in which a pane is typed into once
 _LOOKED_AT = 15
 _PANE = re.compile(r"%\d{1,9}")
-_PROMPT = re.compile(r"^[\s│┃|]*[>\u276f\u203a](?:\s+(?P<behind>.*?))?[\s│┃|]*$")
+_PROMPT = re.compile(r"^[\s│┃|]*(?:[>\u276f\u203a]|\*(?=\s+Type your message))(?:\s+(?P<behind>.*?))?[\s│┃|]*$")
 _HINT = re.compile(r"type your message\b.*", re.IGNORECASE)
 _QUESTION = re.compile(
-    r"\b(y/n|yes/no|allow|approve|confirm|permission|password|passphrase|press enter|esc to cancel)\b"
-    r"|^\W*\d{1,2}[.)]\s",
+    r"\b(y/n|yes/no|allow|approve|confirm|permission|password|passphrase|press enter|esc to cancel)\b",
     re.IGNORECASE,
 )
+_CHOICE = re.compile(r"^\W*\d{1,2}[.)]\s")
 _STATE = "#{pane_pid} #{pane_dead} #{pane_input_off} #{pane_synchronized} #{pane_in_mode}"
 
 
@@ -144,10 +144,14 @@ def is_empty(screen: str) -> bool:
     if not prompts or any(_QUESTION.search(line) for line in lines):
         return False
     number, prompt = prompts[-1]
+    behind = prompt["behind"] or ""
+    if _HINT.fullmatch(behind):  # it is shown where one may type, and nobody has: what is numbered is text
+        return True
+    if any(_CHOICE.match(line) for line in lines):
+        return False
     if number and lines[number - 1].rstrip().endswith("?"):
         return False
-    behind = prompt["behind"] or ""
-    return not behind or _HINT.fullmatch(behind) is not None
+    return not behind
 
 
 def main(words: list[str]) -> int:

@@ -76,7 +76,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
     subprocess.run(["tmux", "-S", str(made.socket), "kill-server"], capture_output=True, check=False)
 
 
-@pytest.mark.parametrize("shown", ["ready\n> ", "> Type your message or @path/to/file\n"])
+@pytest.mark.parametrize(
+    "shown", ["ready\n> ", "> Type your message or @path/to/file\n", "1. Tip\n *   Type your message\n"]
+)
 def test_an_idle_prompt_gets_one_line(server: Server, shown: str) -> None:
     assert server.begin(shown).nudge(server.lock, waking.NOTICE) == Ended.TYPED
     eventually(server.lines, within=SOON)
