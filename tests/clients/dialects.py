@@ -70,6 +70,9 @@ class OpenAI(Dialect):
         items = body["input"]
         return Asked(time.time(), tuple(items), since(items, self._is_spoken), ())
 
+    def is_aside(self, asked: Asked) -> bool:
+        return "Generate a concise, single-line task title" in asked.heard
+
     def is_early(self, asked: Asked) -> bool:
         return re.search(r"TypeError: tools\.mcp__\w+ is not a function", asked.heard) is not None
 

@@ -82,6 +82,10 @@ class Dialect(ABC):
         """Tell whether a tool was called before its server had started, in a client that does not wait for it."""
         return False
 
+    def is_aside(self, asked: Asked) -> bool:
+        """Tell whether the client asks for something beside the conversation, in a client where it looks like a turn."""
+        return False
+
     @abstractmethod
     def turn(self, path: str, body: Plain, blocks: Said) -> tuple[str, Iterator[bytes]]:
         """Return the answer: its type of content, and its pieces."""
@@ -143,6 +147,8 @@ class Model:
         asked = self._dialect.asked(path, body)
         if asked is None:
             return 200, "application/json", iter([json.dumps(self._dialect.aside(path, body)).encode()])
+        if self._dialect.is_aside(asked):
+            return 200, *self._dialect.turn(path, body, (Say("A title"),))
         with self._lock:
             if self._dialect.is_early(asked) and self._early < _EARLY:
                 self._early += 1
