@@ -21,7 +21,8 @@ from coord.thin import reach
 GREETING = b"coord\n"  # what the other side says first, so that one that stands still is never asked
 ASKED = ("COORD_AGENT", "COORD_SESSION", "CLAUDE_CODE_SESSION_ID")
 _PATIENCE = 10.0  # seconds that a request waits for a daemon and its greeting
-_START = 30.0  # and for that of a child, which loads everything
+_LOADING = 15.0  # and longer where one let us in: on a busy machine it loads so long, and so would a child
+_START = 30.0  # that it waits for the greeting of a child, which loads everything
 _PAUSE, _LONG_PAUSE = 0.05, 1.0  # between two looks for a daemon: while something waits, and while nothing does
 _TIMES = 3  # that one request is asked: it may be what ends the other side
 _ROOM = 1 << 20
@@ -116,7 +117,8 @@ class Relay:
     def _look(self) -> None:
         """Look for a daemon; let a child serve where something has waited for one too long."""
         now = time.monotonic()
-        if self.waiting and now > self.deadline:
+        loading = _LOADING if self.other is not None and not self.child else 0.0
+        if self.waiting and now > self.deadline + loading:
             if self.other is not None:  # it let us in and does not say a word
                 self._lose()
             self._serve_by_a_child()

@@ -19,7 +19,8 @@ import pytest
 from coord.daemon import door
 from coord.thin import entry, reach, relay
 
-QUICKLY = "import sys; from coord.thin import relay; relay._PATIENCE = 0.3; sys.exit(relay.main(sys.argv[1:]))"
+PATIENTLY = "import sys; from coord.thin import relay; relay._PATIENCE = 0.3; sys.exit(relay.main(sys.argv[1:]))"
+QUICKLY = PATIENTLY.replace("relay._PATIENCE", "relay._LOADING = relay._PATIENCE")
 HELLO = {"id": 0, "method": "initialize", "params": {}}
 PLANTED = "import mutants_relay; mutants_relay.ALL[{!r}](); "
 WITHIN = 20.0
@@ -214,6 +215,19 @@ def test_where_no_daemon_serves_a_child_does(repo: Path, private: Path, visit: V
     with door.opened(private, {"mcp": visit}, print), client(repo) as one:
         one.say(id=1, method="initialize", params=_params())
         assert one.hear()["result"]["serverInfo"]["name"] == "coord"
+
+
+def test_a_server_that_takes_long_to_load_is_waited_for(repo: Path, private: Path) -> None:
+    heard: list[Any] = []
+
+    def slow(visitor: socket.socket, fields: Sequence[bytes]) -> None:
+        time.sleep(1.5)  # it loads
+        good(heard)(visitor, fields)
+
+    with door.opened(private, {"mcp": slow}, print), client(repo, "-c", PATIENTLY) as one:
+        one.say(id=1, method="x")
+        assert one.hear()["result"] == "good"
+    assert heard == [1]
 
 
 def test_a_daemon_that_comes_back_is_found_while_nothing_waits(repo: Path, private: Path) -> None:
