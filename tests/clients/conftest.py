@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from clients.figures import FIGURES, LOST
 from clients.programs import PATH, PROGRAMS, Program
 from clients.standin import Model, Plain, Turn
 from hooking import daemon
 from support import git
 
 AGENTS = ("backend", "frontend")
-FIGURES: list[str] = []
-LOST: dict[str, int] = {}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

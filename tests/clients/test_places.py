@@ -3,11 +3,15 @@
 import json
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from clients.conftest import Ground
 from clients.programs import PROGRAMS, Claude, Program
+from clients.standin import Say
+from clients.terminal import Terminal
 from support import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -66,5 +70,20 @@ def test_a_session_anywhere_has_what_the_plugin_brings(ground: Ground, tmp_path:
     subprocess.run(["git", "rm", "-rq", ".mcp.json", ".claude"], cwd=ground.repo, check=True)
     assert "plugin:coord:coord: coord mcp - ✔ Connected" in call(CLAUDE, ground.repo, home, "mcp", "list")[1]
     said = call(CLAUDE, ground.repo, home, "plugin", "details", "coord")[1]
-    for word in ("Skills (4)", "handover, mail, status", "Hooks (8)", "Monitors (1)", "MCP servers (1)"):
+    for word in ("Skills (4)", "handover, mail, status", "Hooks (8)", "MCP servers (1)"):
         assert word in said
+
+
+def test_a_session_runs_the_monitor_of_the_plugin(ground: Ground) -> None:
+    model = ground.model(CLAUDE, [Say("done")])
+    words = [*CLAUDE.words_at_terminal(model.url, "Begin."), "--plugin-dir", str(ROOT / "plugin")]
+    env = CLAUDE.env(model.url, ground.home)
+    with Terminal(ground.repo.parent / "tmux", words, ground.tree("backend"), env) as terminal:
+
+        def runs() -> bool:
+            with suppress(psutil.Error):
+                below = psutil.Process(terminal.pid).children(recursive=True)
+                return any("coord hook claude monitor" in " ".join(one.cmdline()) for one in below)
+            return False
+
+        eventually(runs, within=120, what="the monitor")

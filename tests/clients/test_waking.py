@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
 import pytest
-from clients.conftest import FIGURES, Ground
+from clients.conftest import Ground
+from clients.figures import FIGURES
 from clients.programs import PROGRAMS, Program
 from clients.standin import Asked, Blocks, Call, Model, Say
 from clients.terminal import Terminal
@@ -89,5 +90,7 @@ def test_all_of_it_arrives_once_though_a_session_dies(ground: Ground) -> None:
     counts = {number: shown(models, f"This is message {number} of {MANY}.") for number in range(1, MANY + 1)}
     figures = f"median {statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s"
     delivered = sum(count == 1 for count in counts.values())
-    FIGURES.append(f"{delivered} of {MANY} messages woke a session once each, and one died in the middle: {figures}")
+    FIGURES.append(
+        f"{delivered} of {MANY} messages were shown once each, though a session died in the middle: {figures}"
+    )
     assert counts == dict.fromkeys(range(1, MANY + 1), 1)
