@@ -143,14 +143,18 @@ _WORK = Act(
     "branches, one queue, and a test that every merge must pass",
     {
         "backend": (
+            Take(("apps_script/orders.js",), "Saturday"),
             Edit("apps_script/orders.js", '"Wednesday", "Saturday"', '"Wednesday"'),
             Commit("Take orders for Saturday"),
             AskMerge("Orders for Saturday"),
+            Give(),
         ),
         "ux-design": (
+            Take(("web_app/index.html",), "Saturday"),
             Edit("web_app/index.html", "Open on Wednesday and Saturday", "Open on Wednesday"),
             Commit("Say that we open on Saturday"),
             AskMerge("The page says Saturday"),
+            Give(),
         ),
         "sales-crm": (
             Take(("money/prices.csv",), "new prices"),
@@ -167,17 +171,21 @@ _WORK = Act(
             AskMerge("Cheaper tomatoes", outcome="conflict"),
         ),
         "accounting": (
+            Take(("money/costs.csv",), "the stall's rent"),
             Edit("money/costs.csv", "market stall,-45.00"),
             Commit("The stall's rent"),
             AskMerge("The stall's rent", outcome="failed"),
             Edit("money/costs.csv", "market stall,45.00", "market stall,-45.00"),
             Commit("The stall's rent", amend=True),
             AskMerge("The stall's rent, with its sign put right"),
+            Give(),
         ),
         "don-kb": (
+            Take(("docs/market.md",), "when the market is"),
             Edit("docs/market.md", "Saturday: from eight to noon."),
             Commit("When the market is"),
             AskMerge("When the market is"),
+            Give(),
         ),
         "security": (
             Decide(
