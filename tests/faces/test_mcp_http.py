@@ -6,7 +6,8 @@ import sys
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,9 +72,12 @@ def test_who_watches_no_more_takes_nothing_from_others(repo: Path, url: str) -> 
     async def note(message: Any) -> None:
         heard.append(str(getattr(getattr(message, "params", None), "uri", "")))
 
-    def client(who: str, handler: Any = None) -> Any:
+    @asynccontextmanager
+    async def client(who: str, handler: Any = None) -> AsyncIterator[Any]:
         web = httpx2.AsyncClient(headers={"Authorization": f"Bearer {token(repo, who)}"}, timeout=60)
-        return Client(streamable_http_client(url, http_client=web), mode="legacy", message_handler=handler)
+        through = streamable_http_client(url, http_client=web)
+        async with web, Client(through, mode="legacy", message_handler=handler) as one:
+            yield one
 
     async def run() -> None:
         with warnings.catch_warnings():

@@ -126,7 +126,7 @@ def test_a_crowd_begins_together_and_does_its_rounds() -> None:
 
 def test_who_waits_for_ever_is_stopped_and_counts_as_waiting() -> None:
     done = crowd_in_a_process_of_its_own(
-        "took = crowd(2, lambda n: lambda: time.sleep(60 * n), seconds=0.1, grace=0.1)\n"
+        "took = crowd(2, lambda n: lambda: time.sleep(60 * n), seconds=0.1, grace=0.5)\n"
         "assert took[0].done == len(took[0].took) > 0, took\n"
         "assert (took[1].done, len(took[1].took)) == (0, 1), took\n"
         "assert 200 <= took[1].took[0] < 60_000, took\n"
