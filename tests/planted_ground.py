@@ -208,8 +208,8 @@ from pathlib import Path
 from coord.git import gate
 from coord.git.repo import Git
 top = Path(sys.argv[1])
-running = gate.start(Git(top), "HEAD", sys.argv[2], folder=top / ".git/coord/gates", log=top / ".git/log",
-    timeout=timedelta(60))
+step = gate.Step("test", sys.argv[2], timedelta(60), top / ".git/log")
+running = gate.start(Git(top), "HEAD", (step,), folder=top / ".git/coord/gates")
 while running.poll() is None:
     time.sleep(0.005)
 """
