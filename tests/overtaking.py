@@ -22,7 +22,9 @@ def guarded(repo: Path, coord_for: Open) -> dict[str, Path]:
     (repo / PATH).write_text("x = 1\n")
     (repo / "src/other.py").write_text("y = 1\n")
     git(repo, "add", "src")
-    git(repo, "commit", "-qm", "src")
+    # Long ago: an edit in the second of a commit counts as part of it.
+    long_ago = {**os.environ, "GIT_COMMITTER_DATE": "@1700000000 +0000"}
+    subprocess.run(["git", "commit", "-qm", "src"], cwd=repo, check=True, env=long_ago)
     worktrees.add(coord_for("owner"), ("backend", "frontend"))
     guarding.install(coord_for("owner"))
     return {name: coord_for("owner").worktree_of(name) for name in ("backend", "frontend")}
