@@ -166,9 +166,9 @@ def test_a_ledger_that_began_by_itself_on_a_clone_is_told_how_to_go_on(farm: Pat
         key = keys.message("frontend", message(1))
         coord.record(coord.event("mail.sent", "word", [Change(key, codec.encode(message(1)))]))
     assert git(there, "rev-list", "--count", "coord/ledger") == "1"
-    (note,) = setup.init(there).notes
+    note, no_gate = setup.init(there).notes
     git(there, *note.split("`")[1].split()[1:])
-    assert setup.init(there).notes == ("the branch coord/ledger was made from origin/coord/ledger",)
+    assert setup.init(there).notes == ("the branch coord/ledger was made from origin/coord/ledger", no_gate)
     with Coord.open(there) as coord:
         assert verify.reconcile(coord, verify.drift(coord)) == 1
     assert git(there, "rev-list", "--count", "coord/ledger") == "2"
