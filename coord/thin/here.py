@@ -16,7 +16,8 @@ _LATER = (
     *("coord.service.checkpoints", "coord.service.committer", "coord.service.decisions", "coord.service.delivery"),
     *("coord.service.editing", "coord.service.handing", "coord.service.handwritten", "coord.service.letters"),
     *("coord.service.locks", "coord.service.parting", "coord.service.screen", "coord.service.standing"),
-    *("coord.service.trespass", "coord.stores.journal"),
+    *("coord.service.calling", "coord.service.trespass", "coord.service.waiters", "coord.service.waking"),
+    *("coord.stores.journal", "coord.tmux"),
 )
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
