@@ -360,7 +360,9 @@ class World:
             found = mail.list_(seer, mailbox_=box, read=True, limit=10_000)
             self._same_items(self.oracle.box(box), found.items)
         self.compare()
-        for told, shown in zip(self.oracle.checkpoints_in_order(), checkpoints_of(seer), strict=True):
+        wanted, found_there = list(self.oracle.checkpoints_in_order()), list(checkpoints_of(seer))
+        assert len(wanted) == len(found_there), "checkpoints"
+        for told, shown in zip(wanted, found_there, strict=True):
             self._learn(told, shown.id)
             assert (told["agent"], told["body"], told["unread"]) == (shown.agent, shown.body, len(shown.open_messages))
             assert sorted(told["locks"]) == sorted(shown.locks)
