@@ -50,6 +50,7 @@ _ROOMS = (
     "coord.service.delivery",
     "coord.service.keepup",
     "coord.service.restoring",
+    "coord.service.mergegraph",
     "coord.service.screen",
     "coord.stores.journal",
 )
