@@ -62,9 +62,9 @@ def from_fields(root: Fields, faults: Faults) -> Config:
     own = {
         "format": plain,
         "agents": lambda node: _agents(node, faults),
-        "coordinator": lambda node: _coordinator(plain(node), names),
+        "coordinator": lambda node: _somebody(plain(node), names),
         "groups": lambda node: _groups(node, names, faults),
-        "merge": lambda node: _merge(node, faults),
+        "merge": lambda node: _merge(node, names, faults),
     }
     values = sections.read_section(Config, root, "", faults, own)
     values.pop("format", None)
@@ -112,7 +112,7 @@ def _agent(name: str, body: Node, line: int, faults: Faults) -> Agent:
     return Agent(name=name, **sections.read_section(Agent, body, path, faults, {}))
 
 
-def _coordinator(name: str, names: Sequence[str]) -> str:
+def _somebody(name: str, names: Sequence[str]) -> str:
     if name not in names and name != mailboxes.OWNER:
         raise Usage(f"no agent is named {shown(name)}", hint=did_you_mean(name, (*names, mailboxes.OWNER)))
     return name
@@ -135,8 +135,11 @@ def _groups(node: Node, names: Sequence[str], faults: Faults) -> tuple[Group, ..
     return tuple(groups)
 
 
-def _merge(node: Node, faults: Faults) -> Merge:
-    own = {"steps": lambda steps: _steps(steps, faults)}
+def _merge(node: Node, names: Sequence[str], faults: Faults) -> Merge:
+    own = {
+        "resolver": lambda name: _somebody(plain(name), names),
+        "steps": lambda steps: _steps(steps, faults),
+    }
     merge = Merge(**sections.read_section(Merge, node, "merge", faults, own))
     if merge.test and merge.steps:
         faults.add(node.line, "merge: has both test and steps", "Make the test one of the steps.")

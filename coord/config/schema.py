@@ -122,6 +122,7 @@ class Merge:
     ] = "refuse"
     batch: Annotated[int, Key("at most so many branches are tested together", checks.between(1, 200))] = 16
     parallel: Annotated[int, Key("so many tests may run side by side", checks.between(1, 64))] = 1
+    resolver: Annotated[str, Key("gets what conflicts with the base: an agent, or owner; empty for its author")] = ""
     steps: tuple[Step, ...] = ()
 
     @property

@@ -80,13 +80,18 @@ def request(
 
 
 @command("merge retry", writes=True, example="coord merge retry 01KAJ3X5")
-def retry(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -> MergeRequest:
+def retry(
+    coord: Coord,
+    which: Annotated[str, "id, or its beginning or end"],
+    *,
+    branch: Annotated[str, "the branch on which somebody else resolved its conflict; default: its own"] = "",
+) -> MergeRequest:
     """Queue a request again that went back or was cancelled, with its branch as it stands now.
 
-    For its author and the owner. What came after it comes after the new one.
+    For its author, the owner, and `merge.resolver`. What came after it comes after the new one.
 
     Raises:
-        Refused: it waits still, or has landed, or is somebody else's.
+        Refused: it waits still, or has landed, or is somebody else's; another branch does not hold it.
     """
     old = show(coord, which)
     with coord.exclusive(GUARD):
@@ -94,14 +99,17 @@ def retry(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) ->
             raise Refused(f"{old.id} waits still", hint=f"coord merge show {old.id}")
         if _ended(coord, old.id) == "merge.landed":
             raise Refused(f"{old.id} has landed", hint="commit something more, then `coord merge request`")
-        who = _allowed(coord, old)
-        name = branches.named(coord, old.branch)
+        who = _allowed(coord, old, coord.config.merge.resolver)
+        name = branches.named(coord, branch or old.branch)
+        head = branches.tip(coord, name)
+        if branch and not merge.already_in(coord.git, head, old.head):
+            raise Refused(f"{name} does not hold {old.head[:12]}", hint=f"git merge {old.head[:12]}, on {name}")
         waiting = folder.found(coord)
         made = MergeRequest(
             id=coord.new_id(),
             branch=name,
             into=old.into,
-            head=branches.tip(coord, name),
+            head=head,
             agent=old.agent,
             requested_at=coord.now(),
             title=old.title,
@@ -267,13 +275,13 @@ def _ended(coord: Coord, identifier: str) -> str:
     return next((one.kind for one in events if identifier in one.cause), "")
 
 
-def _allowed(coord: Coord, one: MergeRequest) -> str:
-    """Return who is speaking, if the request is theirs to decide about.
+def _allowed(coord: Coord, one: MergeRequest, *others: str) -> str:
+    """Return who is speaking, if the request is theirs to decide about, or that of one of OTHERS.
 
     Raises:
         Refused: it is somebody else's.
     """
     who = coord.me()
-    if who not in (one.agent, "owner", coord.config.coordinator):
+    if who not in (one.agent, "owner", coord.config.coordinator, *others):
         raise Refused(f"the request is {one.agent}'s", hint=f"ask {one.agent}, or the owner")
     return who

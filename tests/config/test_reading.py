@@ -112,7 +112,7 @@ FAULTS = [
     ("zzz: 1", 1, "unknown key 'zzz'", "Known: format, agents, coordinator"),
     ("agents:\n  a:\n    rolle: x", 3, "unknown key 'rolle' in agents.a", "Did you mean role?"),
     ("mail:\n  unread_age:\n    hihg: 1m", 3, "unknown key 'hihg' in mail.unread_age", "Did you mean high?"),
-    ("merge:\n  when_dirty: x", 2, "unknown key 'when_dirty' in merge", "Known: steps, into, test, timeout"),
+    ("merge:\n  when_dirty: x", 2, "unknown key 'when_dirty' in merge", "Known: resolver, steps, into, test, timeout"),
     ("agents:\n  Back_End:\n    role: x", 2, "agents.'Back_End': a name is 1 to 32", "Write back-end."),
     ("agents:\n- ok\n- B\u00fcro", 3, "agents.'B\\xfcro': a name is", "Write b-ro."),
     ("agents: [all]", 1, "agents.'all': this name is taken", "Write all-agent."),

@@ -98,7 +98,12 @@ def configs(draw: st.DrawFn) -> Config:
         worktrees=Worktrees(path=draw(names) + "/{name}", branch=draw(names) + "{name}"),
         leases=Leases(ttl=draw(exact), max=timedelta(days=draw(st.integers(1, 30)))),
         mail=Mail(read_retention=draw(seconds), dead_retention=draw(seconds), unread_age=draw(ages)),
-        merge=Merge(into=draw(st.sampled_from(["", "main", "release/1.0"])), test=draw(names), timeout=draw(exact)),
+        merge=Merge(
+            into=draw(st.sampled_from(["", "main", "release/1.0"])),
+            test=draw(names),
+            timeout=draw(exact),
+            resolver=draw(st.sampled_from(["", "owner", *known])),
+        ),
         checkpoints=Checkpoints(keep=draw(st.integers(1, 10_000))),
         decisions=Decisions(keep=draw(st.integers(1, 10_000))),
         secrets=Secrets(allow=draw(st.sampled_from([(), ("jwt",), ("twilio-key", "private-key")]))),

@@ -22,7 +22,7 @@ from coord.model.records import MergeRequest
 from coord.model.verdicts import Run
 from coord.service import branches
 from coord.service.coord import Coord
-from coord.service.merging import stacking, telling, waiting
+from coord.service.merging import resolving, stacking, telling, waiting
 from coord.service.merging.gates import Gates, Wanted
 from coord.service.merging.sizes import Sizes
 from coord.service.merging.stacking import PASSED, UNGATED, Keyed
@@ -191,6 +191,8 @@ class Landing:
                     telling.passed_over(self.coord, left, line.all)
                 case "review":
                     telling.reviewed(self.coord, left, line.all)
+                case "conflict":
+                    resolving.sent_back(self.coord, left, made.base)
                 case state:
                     telling.refused(self.coord, (left.key, left.one), state, left.what, left.detail)
         return any(left.why not in ("behind", "review") for left in made.left)

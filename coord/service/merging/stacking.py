@@ -6,7 +6,7 @@ from typing import Literal
 
 from coord.git import merge, worktree
 from coord.git.merge import Prediction
-from coord.model import quoting, trailers
+from coord.model import trailers
 from coord.model.errors import NotFound, Refused
 from coord.model.records import MergeRequest
 from coord.model.untrusted import clean_line
@@ -22,7 +22,7 @@ Keyed = tuple[str, MergeRequest]
 class Left:
     """A request that does not go with the others.
 
-    It is in the base already (`landed`), conflicts with the base, cannot be merged at all (`failed`), is
+    It is in the base already (`landed`), conflicts with the base in `paths`, cannot be merged at all (`failed`), is
     `behind` one in the stack with which it conflicts, or needs a `review` by `holders` of leases that overtook it.
     """
 
@@ -32,6 +32,7 @@ class Left:
     what: str
     detail: str = ""
     holders: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -121,22 +122,12 @@ def _conflicting(coord: Coord, made: Stack, key: str, one: MergeRequest, found: 
     """Say with whom a request conflicts: with the base, or only with one that is ahead of it."""
     upon_base = merge.predict(coord.git, made.base, one.head) if made.members else found
     if not upon_base.clean:
-        return Left(key, one, "conflict", *blame(coord, one, made.base, upon_base.conflicts))
+        paths = upon_base.conflicts
+        return Left(key, one, "conflict", f"it conflicts in {_named(paths)}", paths=paths)
     heights = (other for _, other in made.members)
     first = next(other for other in heights if not merge.predict(coord.git, other.candidate, one.head).clean)
     where = _named(found.conflicts)
     return Left(key, one, "behind", f"conflicts with {first.branch} ({first.id}), which is ahead, in {where}")
-
-
-def blame(coord: Coord, one: MergeRequest, base: str, paths: tuple[str, ...]) -> tuple[str, str]:
-    """Say in which paths a request conflicts with the base, and who changed them there."""
-    touches = [touch for touch in merge.touched_by(coord.git, base, one.head, paths) if touch.side == "base"]
-    lines = [f"- {clean_line(path, 200)}" for path in paths]
-    commits = [
-        f"- {t.commit[:10]} by {clean_line(t.author, 60)} {quoting.one_line(t.subject, 100)}" for t in touches[:_SHOWN]
-    ]
-    parts = ["In conflict:", *lines, "", f"Changed on {one.into} meanwhile by:", *commits]
-    return f"it conflicts in {_named(paths)}", "\n".join(parts) + "\n"
 
 
 def _named(paths: tuple[str, ...]) -> str:
