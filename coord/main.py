@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-import traceback
 from functools import partial
 
 from coord import deferral
@@ -49,9 +48,10 @@ _ROOMS = (
     "coord.service.committer",
     "coord.service.delivery",
     "coord.service.keepup",
-    "coord.service.restoring",
     "coord.service.mergegraph",
+    "coord.service.restoring",
     "coord.service.screen",
+    "coord.service.testruns",
     "coord.stores.journal",
 )
 
@@ -126,9 +126,13 @@ def mcp(given: cli.Given, channel: int | None) -> None:
     host.here(given.start(), given.who)
 
 
+def _trace() -> None:
+    sys.excepthook(*sys.exc_info())
+
+
 def main() -> None:
     """Run the command line of this process."""
     gc.freeze()  # what was imported stays: looking through it for garbage at the end takes a tenth of a short command
     if "_COORD_COMPLETE" in os.environ:
         tree().main(prog_name="coord")
-    sys.exit(cli.run(tree(), sys.argv[1:], trace=traceback.print_exc if os.environ.get("COORD_DEBUG") else None))
+    sys.exit(cli.run(tree(), sys.argv[1:], trace=_trace if os.environ.get("COORD_DEBUG") else None))

@@ -45,6 +45,20 @@ def find(start: Path) -> Place:
     raise Usage(f"{begin} is not inside a git repository", hint="run `git init` there, or go to the repository")
 
 
+def may_set(common: Path, name: str) -> bool:
+    """Tell whether the repository at COMMON itself may set NAME, which git writes into its configuration alone.
+
+    Where it does not, git need not be asked: that costs a process.
+    """
+    _, config = _configuration(common)
+    return name.rpartition(".")[2].lower() in (said := config.lower()) or "include" in said
+
+
+def _configuration(common: Path) -> tuple[list[Path], str]:
+    files = [file for file in (common / "config", common / "config.worktree") if file.exists()]
+    return files, "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
+
+
 def _linked(entry: Path, top: Path) -> Place:
     words = entry.read_text(encoding="utf-8", errors="surrogateescape")
     if not words.startswith("gitdir:"):
@@ -63,8 +77,7 @@ def _linked(entry: Path, top: Path) -> Place:
 
 def _worktree_of(common: Path, usual: Path | None) -> Path:
     """Return the main worktree of the repository at COMMON: USUAL, unless its configuration says otherwise."""
-    files = [file for file in (common / "config", common / "config.worktree") if file.exists()]
-    config = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
+    files, config = _configuration(common)
     if _BARE.search(config):
         raise _bare(common)
     if _UNUSUAL.search(config):

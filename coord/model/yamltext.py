@@ -13,7 +13,8 @@ from coord.model.yamlnodes import KEY_LIMIT, Node, bad
 LIMIT = 65_536
 DEPTH = 8
 
-_UNREADABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Named one by one: Python 3.11 walks every character of a range, and all that can be read are a tenth of a start.
+_UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 Flat = str | int | float | datetime

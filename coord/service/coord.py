@@ -255,13 +255,15 @@ class Coord:
     def form(self) -> "scopes.Form":
         """How this repository's file system compares names, as git found when it was made."""
         if self._form is None:
-            folds = self.git.setting("core.ignorecase") == "true"
             self._form = scopes.Form(
-                fold_case=folds,
-                compose=self.git.setting("core.precomposeunicode") == "true",
+                fold_case=self._made_with("core.ignorecase") == "true",
+                compose=self._made_with("core.precomposeunicode") == "true",
                 is_file=lambda path: self.kind(path) == "file",
             )
         return self._form
+
+    def _made_with(self, name: str) -> str:
+        return self.git.setting(name) if discovery.may_set(self.place.common, name) else ""
 
     def event(
         self,
@@ -366,7 +368,7 @@ class Coord:
     def blob_id(self, data: bytes) -> str:
         """Return the name git gives to these bytes in this repository."""
         if not self._algorithm:
-            self._algorithm = self.git.setting("extensions.objectFormat") or "sha1"
+            self._algorithm = self._made_with("extensions.objectFormat") or "sha1"
         return history.blob_id(data, self._algorithm)
 
     def records(self, prefix: str) -> list[str]:

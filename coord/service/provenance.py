@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -16,6 +17,8 @@ from coord.stores.framing import unframe
 # What `hands.py` makes of a message that it found anywhere: all other kinds come of commands.
 _HANDS = ("mail.restored", "mail.edited", "mail.moved")
 _INDEX = "index.db"
+# The ids in the keys of a note's changes.
+_NAMED = re.compile(rb"/([0-7][%b]{%d})[-.]" % (ids.ALPHABET.encode(), ids.LENGTH - 1))
 # Of the tables of `index.py`, asked without what it loads to write them: a listing must not wait for that.
 _LIVE = """
 SELECT records.id, rest, blob, kinds.name FROM records
@@ -85,14 +88,16 @@ def _sent_lately(coord: Coord, found: Mapping[str, bytes]) -> set[str]:
 
 
 def _noted(journal: Path, wanted: set[str]) -> Iterator[Event]:
+    names = {one.encode() for one in wanted}
     for segment in sorted(journal.glob("*.log")):
         try:
-            texts = unframe(segment.read_bytes(), final=False).texts
+            lines = segment.read_bytes().split(b"\n")
         except OSError:  # drained and removed meanwhile, or something else in its place
             continue
-        for _, text in texts:
-            if text.startswith('{"v":') and any(one in text for one in wanted):
-                try:
-                    yield eventline.decode(text).event
-                except CoordError:
-                    continue
+        # A thousand notes must not be checked and compared with a hundred messages each.
+        about = [line for line in lines if not names.isdisjoint(_NAMED.findall(line))]
+        for _, text in unframe(b"\n".join([*about, b""]), final=False).texts:
+            try:
+                yield eventline.decode(text).event
+            except CoordError:
+                continue
