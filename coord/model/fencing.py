@@ -44,10 +44,14 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was overtaken, and the paths that others were granted of which nobody can tell what they were made under."""
+    """What was overtaken, and the paths that others were granted of which nobody can tell what they were made under.
+
+    `leases` are those that changes were made under: token and scope of each.
+    """
 
     passed: tuple[Passed, ...] = ()
     unknown: tuple[str, ...] = ()
+    leases: tuple[tuple[int, str], ...] = ()
 
 
 def judge(works: Iterable[Work], grants: Sequence[Lock], form: Form) -> Judged:
@@ -58,6 +62,7 @@ def judge(works: Iterable[Work], grants: Sequence[Lock], form: Form) -> Judged:
     """
     passed: list[Passed] = []
     unknown: list[str] = []
+    leases: list[tuple[int, str]] = []
     asked = tuple(works)
     paths, scopes = {work.path for work in asked}, {lock.scope for lock in grants}
     covered = {scope: {path for path in paths if covers(scope, path, form)} for scope in scopes}
@@ -65,6 +70,7 @@ def judge(works: Iterable[Work], grants: Sequence[Lock], form: Form) -> Judged:
         over = [lock for lock in grants if work.path in covered[lock.scope]]
         under = _under(work, over)
         agent = under.holder if under else work.agent
+        leases += [(under.token, under.scope)] if under else []
         others = [lock for lock in over if lock.holder != agent and not _goes_with(under, lock)]
         if under is None and others:
             unknown.append(work.path)
@@ -73,17 +79,19 @@ def judge(works: Iterable[Work], grants: Sequence[Lock], form: Form) -> Judged:
             again = (lock.token for lock in over if lock.holder == agent and lock.token > to.token)
             token = under.token if under else 0
             passed.append(Passed(path=work.path, agent=agent, token=token, to=to, retaken=max(again, default=0)))
-    return merged([Judged(tuple(passed), tuple(unknown))])
+    return merged([Judged(tuple(passed), tuple(unknown), tuple(leases))])
 
 
 def merged(parts: Iterable[Judged]) -> Judged:
     """Return several judgements as one, each finding once."""
     passed: dict[tuple[str, str, int, int], Passed] = {}
     unknown: dict[str, None] = {}
+    leases: dict[tuple[int, str], None] = {}
     for part in parts:
         passed |= {(one.path, one.agent, one.token, one.to.token): one for one in part.passed}
         unknown |= dict.fromkeys(part.unknown)
-    return Judged(tuple(passed.values()), tuple(unknown))
+        leases |= dict.fromkeys(part.leases)
+    return Judged(tuple(passed.values()), tuple(unknown), tuple(leases))
 
 
 def _under(work: Work, over: Sequence[Lock]) -> Lock | None:

@@ -22,8 +22,13 @@ def written(agent: str, leases: Iterable[tuple[int, str]]) -> tuple[str, ...]:
 
     Of more than 64 the oldest are named: what the rest covers is judged by the commit's time.
     """
-    lines = [_lease(token, scope) for token, scope in sorted(set(leases))[:MOST]]
+    lines = lines_of(leases)
     return (*lines, f"Coord-Agent: {agent}") if lines else ()
+
+
+def lines_of(leases: Iterable[tuple[int, str]]) -> tuple[str, ...]:
+    """Return the trailers for LEASES, (token, scope) each, the oldest first, without saying whose."""
+    return tuple(_lease(token, scope) for token, scope in sorted(set(leases))[:MOST])
 
 
 def tokens(message: str) -> tuple[int, ...]:

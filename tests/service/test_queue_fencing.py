@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from overtaking import PATH, Open, commit, edit, guarded, have, overtake
+from overtaking import PATH, Open, commit, edit, guarded, have, overtake, token_of
 from queueing import configure, drive, queue
 from support import git
 
@@ -67,3 +67,45 @@ def test_who_asks_not_to_look_is_not_looked_at(repo: Path, coord_for: Open) -> N
     overtaken(repo, coord_for, "ungated: allow, fencing: 'off'")
     drive(Landing(coord_for("owner")))
     assert "more = 1" in (repo / PATH).read_text()
+
+
+def trailers(repo: Path) -> list[str]:
+    """The trailers of the last commit of main, as git itself reads them."""
+    return git(repo, "log", "-1", "--format=%(trailers:only,unfold)", "main").splitlines()
+
+
+def test_a_merge_commit_names_the_leases_that_its_changes_were_made_under(repo: Path, coord_for: Open) -> None:
+    configure(repo, "test: 'true'")
+    trees = guarded(repo, coord_for)
+    tree = trees["frontend"]
+    tokens = {}
+    for path in (PATH, "src/other.py"):
+        edit(tree, "frontend", path)
+        tokens[path] = token_of(coord_for, "frontend")
+        assert commit(tree).returncode == 0
+    (tree / "free").write_text("x\n")
+    git(tree, "add", "free")
+    assert commit(tree, "-m", "forged\n\nCoord-Lease: 4711 free\nCoord-Lease: 1 src/**").returncode == 0
+    task = "T-1\nCoord-Gate: ungated\nCoord-Lease: 99 **"
+    made = merges.request(coord_for("frontend", tree), title="x\n\nCoord-Lease: 98 **", task=task)
+    drive(Landing(coord_for("owner")))
+    assert not queue(coord_for("owner"))
+    found = trailers(repo)
+    assert found[:5] == [
+        "Coord-Agent: frontend",
+        "Coord-Task: T-1 Coord-Gate: ungated Coord-Lease: 99 **",
+        f"Coord-Merge: {made.id}",
+        f"Coord-Lease: {tokens[PATH]} {PATH}",
+        f"Coord-Lease: {tokens['src/other.py']} src/other.py",
+    ]
+    assert [line.partition(":")[0] for line in found[5:]] == ["Coord-Gate", "Coord-Gate-Id", "Coord-Batch"]
+
+
+def test_who_asks_not_to_look_gets_no_leases(repo: Path, coord_for: Open) -> None:
+    configure(repo, "ungated: allow, fencing: 'off'")
+    tree = guarded(repo, coord_for)["frontend"]
+    edit(tree, "frontend")
+    assert commit(tree).returncode == 0
+    merges.request(coord_for("frontend", tree))
+    drive(Landing(coord_for("owner")))
+    assert [line.partition(":")[0] for line in trailers(repo)] == ["Coord-Agent", "Coord-Merge", "Coord-Gate"]

@@ -19,19 +19,28 @@ class Overtaken:
     holders: tuple[str, ...]
 
 
-def overtaken(coord: Coord, base: str, one: MergeRequest) -> Overtaken | None:
-    """Return what of a request was overtaken, or None where nothing was, or its new holders agreed, or nobody asks."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found: what stands against a request, if anything does, and the leases its changes were made under."""
+
+    overtaken: Overtaken | None = None
+    leases: tuple[tuple[int, str], ...] = ()
+
+
+def look(coord: Coord, base: str, one: MergeRequest) -> Looked:
+    """Look at the leases of a request; what its new holders agreed to does not stand against it."""
     if coord.config.merge.fencing == "off":
-        return None
+        return Looked()
     try:
-        passed = fencing.of_commits(coord, base, one.head, agent=one.agent).passed
+        judged = fencing.of_commits(coord, base, one.head, agent=one.agent)
     except BadRecord as fault:
-        return Overtaken(fault.message, fault.hint, ())
-    left = [each for each in passed if word(each) not in one.reviewed]
+        return Looked(Overtaken(fault.message, fault.hint, ()))
+    left = [each for each in judged.passed if word(each) not in one.reviewed]
     if not left:
-        return None
+        return Looked(leases=judged.leases)
     refusal = fencing.refusal(coord, left)
-    return Overtaken(refusal.message, refusal.hint, tuple(dict.fromkeys(each.to.holder for each in left)))
+    holders = tuple(dict.fromkeys(each.to.holder for each in left))
+    return Looked(Overtaken(refusal.message, refusal.hint, holders), judged.leases)
 
 
 def agreed(coord: Coord, base: str, one: MergeRequest, who: Sequence[str]) -> tuple[str, ...]:

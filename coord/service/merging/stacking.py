@@ -1,12 +1,12 @@
 """Stack requests upon a branch in memory, with no checkout; what does not fit leaves the stack by itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from coord.git import merge, worktree
 from coord.git.merge import Prediction
-from coord.model import trailers
+from coord.model import leasetrailers, trailers
 from coord.model.errors import NotFound, Refused
 from coord.model.records import MergeRequest
 from coord.model.untrusted import clean_line
@@ -94,15 +94,16 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> Merg
         named = clean_line(" ".join(sorted(links)), 300)
         detail = f"They lead to the live folders: `git rm --cached {named}`, commit, and request again."
         return Left(key, one, "failed", f"it has coord's own links in a commit: {named}", detail)
-    if (stale := fenced(coord, made.base, key, one)) is not None:
-        return stale
+    looked = fence.look(coord, made.base, one)
+    if looked.overtaken is not None:
+        return _stale(coord, key, one, looked.overtaken)
     position = made.members[-1][1].position + 1 if made.members else 1
     one = replace(one, batch=batch, position=max(position, one.position), base=below, gate=gate or UNGATED, result="")
     candidate = merge.commit(
         git,
         found.tree,
         (below, one.head),
-        message(one),
+        message(one, looked.leases),
         author=trailers.author(one.agent),
         at=coord.now(),
     )
@@ -111,9 +112,11 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> Merg
 
 def fenced(coord: Coord, base: str, key: str, one: MergeRequest) -> Left | None:
     """Return why a request must not land that was made under leases which have passed on, or None."""
-    found = fence.overtaken(coord, base, one)
-    if found is None:
-        return None
+    found = fence.look(coord, base, one).overtaken
+    return _stale(coord, key, one, found) if found else None
+
+
+def _stale(coord: Coord, key: str, one: MergeRequest, found: fence.Overtaken) -> Left:
     review = coord.config.merge.fencing == "review" and bool(found.holders)
     return Left(key, one, "review" if review else "failed", found.what, found.detail, found.holders)
 
@@ -134,13 +137,19 @@ def _named(paths: tuple[str, ...]) -> str:
     return ", ".join(clean_line(path, 120) for path in paths[:_SHOWN])
 
 
-def message(one: MergeRequest) -> str:
-    """Compose the merge commit: coord's own words and cleaned single lines, so that nothing in it can be forged."""
+def message(one: MergeRequest, leases: Iterable[tuple[int, str]] = ()) -> str:
+    """Compose the merge commit: coord's own words and cleaned single lines, so that nothing in it can be forged.
+
+    LEASES are those that its changes were made under, by token and scope.
+    """
     subject = clean_line(f"Merge {one.branch}: {one.title}", 72)
     facts = {"Agent": one.agent, "Task": one.task, "Merge": one.id}
-    if one.gate == UNGATED:
-        facts["Gate"] = UNGATED
-    else:
-        facts |= {"Gate": PASSED, "Gate-Id": one.gate, "Batch": f"{one.batch} {one.position}"}
-    lines = (f"Coord-{name}: {clean_line(value, 100)}\n" for name, value in facts.items() if value)
-    return f"{subject}\n\n{''.join(lines)}"
+    gate = {"Gate": UNGATED}
+    if one.gate != UNGATED:
+        gate = {"Gate": PASSED, "Gate-Id": one.gate, "Batch": f"{one.batch} {one.position}"}
+    lines = (*_trailers(facts), *leasetrailers.lines_of(leases), *_trailers(gate))
+    return f"{subject}\n\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _trailers(facts: Mapping[str, str]) -> Iterator[str]:
+    return (f"Coord-{name}: {clean_line(value, 100)}" for name, value in facts.items() if value)
