@@ -1,12 +1,14 @@
 """What was made under a lease that has passed on does not land as if nothing had happened."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from overtaking import PATH, Open, commit, edit, guarded, have, overtake, token_of
 from queueing import configure, drive, queue
 from support import git
 
+from coord.git import merge
 from coord.model.errors import Refused
 from coord.service import locks, mail, merges
 from coord.service.merging.landing import Landing
@@ -60,6 +62,27 @@ def test_a_lease_that_passes_on_while_it_is_tested_counts(repo: Path, coord_for:
     (repo / ".git/coord/go").touch()
     before = git(repo, "rev-parse", "main")
     drive(landing)
+    assert not queue(coord_for("owner")) and git(repo, "rev-parse", "main") == before
+
+
+@pytest.mark.parametrize("settings", ["ungated: allow", "test: 'true'"])
+def test_a_lease_that_passes_on_while_the_daemon_is_dead_counts(
+    repo: Path, coord_for: Open, monkeypatch: pytest.MonkeyPatch, settings: str
+) -> None:
+    """It died when all was found good, and before the base moved."""
+    configure(repo, settings)
+    trees = guarded(repo, coord_for)
+    edit(trees["frontend"], "frontend")
+    assert commit(trees["frontend"]).returncode == 0
+    merges.request(coord_for("frontend", trees["frontend"]))
+    before = git(repo, "rev-parse", "main")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(merge, "move", Mock(side_effect=KeyboardInterrupt))
+        drive(Landing(coord_for("owner")))
+    assert queue(coord_for("owner"))[0].state == "landing"
+    locks.release(coord_for("frontend"))
+    have(coord_for, "backend")
+    drive(Landing(coord_for("owner")))
     assert not queue(coord_for("owner")) and git(repo, "rev-parse", "main") == before
 
 

@@ -314,7 +314,7 @@ class Landing:
             return self._not_yet(members, _LOST)
         if line.tip == base:
             if places is None and not self._may_land(members):
-                return self._not_yet(members, "what it was stacked with is gone")
+                return self._not_yet(members, "what it was found fit by is so no longer")
             move = partial(merge.move, git, ref, candidate, base)
         elif not merge.already_in(git, line.tip, candidate):
             return self._not_yet(members, _MOVED_ON)
@@ -338,10 +338,10 @@ class Landing:
         return True
 
     def _may_land(self, members: list[Keyed]) -> bool:
-        """Tell whether they lie one upon the other, and the gate passed on what the base would become."""
-        below = members[0][1].base
-        for _, one in members:
-            if one.base != below:
+        """Tell whether they lie one upon the other, none is overtaken, and the gate passed on what the base becomes."""
+        base = below = members[0][1].base
+        for key, one in members:
+            if one.base != below or stacking.fenced(self.coord, base, key, one) is not None:
                 return False
             below = one.candidate
         if members[0][1].gate == UNGATED:
