@@ -11,7 +11,7 @@ from coord.model import keys
 
 Picture = Mapping[str, tuple[str, bytes]]
 # What is coord's own, or is shared by all checkouts, or is history of which every command writes more.
-_SHARED = ("objects", "coord", "worktrees", "refs", "logs", "packed-refs", "modules", "rr-cache")
+_SHARED = ("objects", "coord", "coord.lock", "worktrees", "refs", "logs", "packed-refs", "modules", "rr-cache")
 
 
 def files(top: Path) -> Picture:

@@ -120,6 +120,9 @@ class Merge:
     fencing: Annotated[
         str, Key("made under a lease that has passed on: refuse, review by its new holder, off", checks.merge_fencing)
     ] = "refuse"
+    sign: Annotated[
+        str, Key("sign merges: git, where commit.gpgSign says so, or never", checks.one_of("git", "never"))
+    ] = "git"
     batch: Annotated[int, Key("at most so many branches are tested together", checks.between(1, 200))] = 16
     parallel: Annotated[int, Key("so many tests may run side by side", checks.between(1, 64))] = 1
     resolver: Annotated[str, Key("gets what conflicts with the base: an agent, or owner; empty for its author")] = ""

@@ -90,22 +90,31 @@ def bring(worktree: Path, old: str, new: str, *, move: Callable[[], None] | None
     with indexlock.hold(private) as fd:
         # Only the holder touches this name, so what lies there was left by a dead one.
         step = _Index(git, private, private / "index.coord", fd)
-        changes = _changes(git, old, new)
-        start = old
-        reason = step.blocked(start, new, changes)
-        if reason:
-            start, left = step.catch_up(old, changes)
-            reason = step.blocked(start, new, left)
-        if reason:
-            raise Refused(
-                f"{worktree} cannot follow to {new[:12]}: {reason}",
-                hint="commit, move or stash it there, then try again",
-                path=str(worktree),
-            )
-        if move is not None:
-            move()
-        step.run("read-tree", "-m", "-u", start, new)
-        step.path.replace(private / "index")
+        try:
+            _bring(step, old, new, move)
+        finally:
+            step.path.unlink(missing_ok=True)
+
+
+def _bring(step: "_Index", old: str, new: str, move: Callable[[], None] | None) -> None:
+    """Do what `bring` does, with the index locked."""
+    worktree = step.git.cwd
+    changes = _changes(step.git, old, new)
+    start = old
+    reason = step.blocked(start, new, changes)
+    if reason:
+        start, left = step.catch_up(old, changes)
+        reason = step.blocked(start, new, left)
+    if reason:
+        raise Refused(
+            f"{worktree} cannot follow to {new[:12]}: {reason}",
+            hint="commit, move or stash it there, then try again",
+            path=str(worktree),
+        )
+    if move is not None:
+        move()
+    step.run("read-tree", "-m", "-u", start, new)
+    step.path.replace(step.private / "index")
 
 
 class _Index:
@@ -113,6 +122,7 @@ class _Index:
 
     def __init__(self, git: Git, private: Path, path: Path, fd: int | None = None) -> None:
         self.git = git
+        self.private = private
         self.path = path
         self._fd = fd
         path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
@@ -159,7 +169,7 @@ class _Index:
         taken away, to be written again. (The tree is needed because the two-tree merge from
         OLD refuses a folder that has become a file already.)
         """
-        ahead = _Index(self.git, self.path.parent, self.path.with_name(f"{self.path.name}.ahead"), self._fd)
+        ahead = _Index(self.git, self.private, self.path.with_name(f"{self.path.name}.ahead"), self._fd)
         ahead.set(changes)
         ahead.run("update-index", "-q", "--refresh", check=False)
         unlike_new, unlike_old = set(ahead.modified()), set(self.modified())

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from coord.git import discovery, stale
-from coord.git.repo import Git, clean
-from coord.model.errors import Conflict, NotFound, Refused, Unavailable
+from coord.git import discovery, hookfiles, stale
+from coord.git.repo import Done, Git, clean
+from coord.model.errors import Conflict, NotFound, Refused, Unavailable, Unsigned
 
 # Git makes no fsync of loose objects by itself; git 2.36 and newer know the words.
 DURABLE = {"core.fsync": "objects,reference"}
@@ -17,6 +17,9 @@ _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 _OID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _PATHS_AT_ONCE = 500
 _SIDES = {"<": "base", ">": "head"}
+_GUARD, _ABORTED = "reference-transaction", "ref updates aborted by hook"
+_MOVING = {**DURABLE, "core.hooksPath": None}
+_SIGNS_WITHIN = 30.0  # seconds: a program that asks for a passphrase waits for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +99,50 @@ def touched_by(git: Git, base: str, head: str, paths: Sequence[str]) -> tuple[To
     return tuple(sorted(found.values(), key=lambda touch: touch.side))
 
 
-def commit(git: Git, tree: str, parents: Sequence[str], message: str, *, author: tuple[str, str], at: datetime) -> str:
+def signs(git: Git) -> bool:
+    """Tell whether commits are signed here, as `commit.gpgSign` says."""
+    words = ("config", "--type=bool", "--get", "commit.gpgSign")
+    return git.run(*words, check=False, config={"commit.gpgSign": None}).out.strip() == b"true"
+
+
+def commit(
+    git: Git,
+    tree: str,
+    parents: Sequence[str],
+    message: str,
+    *,
+    author: tuple[str, str],
+    at: datetime,
+    signed: bool = False,
+) -> str:
     """Make a commit of TREE that no ref names yet, durably, and return it.
 
-    MESSAGE is taken as it is: escape what strangers wrote before.
+    MESSAGE is taken as it is: escape what strangers wrote before. SIGNED, its committer is
+    whose key signs it, as `git config` has them; else it is coord.
+
+    Raises:
+        Unsigned: it could not be signed.
     """
     name, email = author
     date = f"@{int(at.timestamp())} +0000"
-    env = {**_COMMITTER, "GIT_COMMITTER_DATE": date, "GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email}
+    env = {**({} if signed else _COMMITTER), "GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email}
+    words = ("commit-tree", tree, *(word for parent in parents for word in ("-p", parent)))
     done = git.run(
-        "commit-tree",
-        tree,
-        *(word for parent in parents for word in ("-p", parent)),
+        *words,
+        *(("-S",) if signed else ()),
         "-F",
         "-",
         stdin=message.encode(),
-        env={**env, "GIT_AUTHOR_DATE": date},
+        env={**env, "GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date},
         config={**DURABLE, "i18n.commitEncoding": "UTF-8"},
+        check=not signed,
+        **({"timeout": _SIGNS_WITHIN} if signed else {}),
     )
+    if done.status != 0:
+        raise Unsigned(
+            f"commit.gpgSign is set, and a merge cannot be signed: {clean(done.err)}",
+            hint="set `user.signingKey` to a key that asks for nothing, or `merge.sign: never` in .coord.yaml",
+        )
     return done.out.decode().strip()
 
 
@@ -161,18 +190,22 @@ def changed(git: Git, base: str, head: str) -> tuple[str, ...]:
 def move(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge") -> None:
     """Move REF from OLD to NEW, durably; an empty OLD means that it must not exist yet.
 
-    Bring the worktrees that stand on a branch along: see `checkout`.
+    Bring the worktrees that stand on a branch along: see `checkout`. A hook `reference-transaction`
+    is asked: it is the one way to protect a branch in the repository itself.
 
     Raises:
+        Refused: the hook says no.
         Conflict: it is not at OLD (any more).
         Unavailable: git could not write it, though it is; or another git that lives keeps it locked.
     """
     words = ("update-ref", "-m", message, "--create-reflog", "--end-of-options", ref, new, old or "0" * len(new))
-    done = git.run(*words, check=False, config=DURABLE)
+    done = git.run(*words, check=False, config=_MOVING)
     if done.status != 0 and (git.tip(ref) or "") == old and _freed(git, ref):
-        done = git.run(*words, check=False, config=DURABLE)
+        done = git.run(*words, check=False, config=_MOVING)
     if done.status == 0:
         return
+    if reason := _refusal(ref, done):
+        raise Refused(reason, hint="let the hook pass it, or choose another branch")
     now = git.tip(ref) or ""
     if now != old:
         raise Conflict(
@@ -182,6 +215,22 @@ def move(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge
             found=now,
         )
     raise Unavailable(f"{ref} cannot be moved to {new[:12]}: {done.err}", hint="try again")
+
+
+def protection(git: Git, ref: str, new: str, old: str) -> str:
+    """Say why the repository's hook would not let REF be moved from OLD to NEW, or "". Nothing moves by asking it."""
+    if not os.access(hookfiles.folder(git) / _GUARD, os.X_OK):
+        return ""
+    asked = f"start\nupdate {ref} {new} {old}\nprepare\nabort\n".encode()
+    return _refusal(ref, git.run("update-ref", "--stdin", stdin=asked, check=False, config=_MOVING))
+
+
+def _refusal(ref: str, done: Done) -> str:
+    words, aborted, _ = done.err.partition(_ABORTED)
+    if not aborted:
+        return ""
+    said = " ".join(words.removesuffix("fatal: ").split())
+    return f"{ref} is protected: the hook {_GUARD} refuses{f': {said}' if said else ' it'}"
 
 
 def _freed(git: Git, ref: str) -> bool:

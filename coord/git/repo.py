@@ -66,16 +66,19 @@ class Git:
         stdout: int = subprocess.PIPE,
         stderr: int | IO[bytes] = subprocess.PIPE,
         env: Mapping[str, str] | None = None,
-        config: Mapping[str, str] | None = None,
+        config: Mapping[str, str | None] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
         """Start git and return the process, which the caller must end.
+
+        CONFIG goes before coord's own settings; None leaves one to what the user has configured.
 
         Raises:
             Unavailable: git is not installed.
             NotFound: the directory is gone.
         """
-        options = [word for item in {**_SETTINGS, **(config or {})}.items() for word in ("-c", "=".join(item))]
+        settings = {**_SETTINGS, **(config or {})}
+        options = [word for name, value in settings.items() if value is not None for word in ("-c", f"{name}={value}")]
         own = {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith("GIT_")}
         try:
             return subprocess.Popen(
@@ -100,7 +103,7 @@ class Git:
         check: bool = True,
         env: Mapping[str, str] | None = None,
         timeout: float = _LIMIT,
-        config: Mapping[str, str] | None = None,
+        config: Mapping[str, str | None] | None = None,
     ) -> Done:
         """Run git to its end; with CHECK, any exit status but 0 is an error.
 

@@ -119,6 +119,12 @@ class TimedOut(Unavailable):
     code = "timed_out"
 
 
+class Unsigned(Unavailable):
+    """Raised when commits are to be signed, and one could not be."""
+
+    code = "unsigned"
+
+
 class LedgerMoved(Conflict):
     """Raised when the ledger's tip moved under a writer; reading it again and retrying is right."""
 

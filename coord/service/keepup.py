@@ -16,7 +16,7 @@ from coord.model.untrusted import clean_line
 from coord.service import branches, delivery, sessions, worktrees
 from coord.service.command import command
 from coord.service.coord import Coord
-from coord.service.merging import waiting
+from coord.service.merging import stacking, waiting
 from coord.stores import durable, folders
 
 FOLDER = "following"
@@ -168,7 +168,8 @@ def _target(coord: Coord, name: str, tree: Worktree, base: str, tip: str) -> str
             raise Refused(f"it conflicts with {base} in {_named(found.conflicts)}", hint=f"git merge {base}")
         message = f"{clean_line(f'Merge {base} into {tree.branch}', 72)}\n\nCoord-Follow: {tip}\n"
         author = trailers.author(name)
-        new = merge.commit(here, found.tree, (tree.head, tip), message, author=author, at=coord.now())
+        signed, parents = stacking.signs(coord, here), (tree.head, tip)
+        new = merge.commit(here, found.tree, parents, message, author=author, at=coord.now(), signed=signed)
     if moved := _submodules(here, tree.head, new):
         raise Refused(f"{_named(moved)} would have to be updated as a submodule", hint="git submodule update")
     if reason := checkout.obstacle(tree.path, tree.head, new):

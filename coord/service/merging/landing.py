@@ -16,7 +16,7 @@ from coord.git.gate import tail
 from coord.git.worktree import Worktree
 from coord.model import bisect, keys, queue, quoting
 from coord.model.bisect import Eject, Land, Outcome, Pause, Probe
-from coord.model.errors import Conflict, NotFound, Refused
+from coord.model.errors import Conflict, NotFound, Refused, Unsigned
 from coord.model.queue import Lineup
 from coord.model.records import MergeRequest
 from coord.model.verdicts import Run
@@ -131,8 +131,12 @@ class Landing:
         if batch := line.of("testing"):
             # By hand, or by a merge of two ledgers, there may be two: the older goes first.
             oldest = min(one.batch for _, one in batch)
-            return self._judge(line, [member for member in batch if member[1].batch == oldest])
-        return self._form(line, line.of("queued"))
+            batch = [member for member in batch if member[1].batch == oldest]
+        try:
+            return self._judge(line, batch) if batch else self._form(line, line.of("queued"))
+        except Unsigned as fault:
+            held = [(key, telling.again(one)) for key, one in batch or line.of("queued")]
+            return self._hold(line, held, fault.message, f"Next: {fault.hint}.\n")
 
     # ---- a new batch ----
 
@@ -162,6 +166,8 @@ class Landing:
         changed = self._part(line, made)
         if not made.members:
             return changed
+        if why := merge.protection(self.coord.git, branches.ref(line.into), made.tip, made.base):
+            return self._hold(line, [line.all[one.id] for _, one in made.members], why) or changed
         if not gate:
             return self._land(line, made.members, places)
         members = [(key, replace(one, state="testing")) for key, one in made.members]
@@ -333,6 +339,9 @@ class Landing:
                 move()
             except Conflict:
                 return self._not_yet(members, _MOVED_ON)
+            except Refused as fault:
+                back = [(key, telling.again(one)) for key, one in members]
+                return self._hold(line, back, fault.message, always=True)
         for key, one in members:
             telling.landed(self.coord, key, one, "; ".join(behind), waited_for=one.id in line.waited_for)
         return True

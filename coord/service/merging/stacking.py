@@ -6,6 +6,7 @@ from typing import Literal
 
 from coord.git import merge, worktree
 from coord.git.merge import Prediction
+from coord.git.repo import Git
 from coord.model import leasetrailers, trailers
 from coord.model.errors import NotFound, Refused
 from coord.model.records import MergeRequest
@@ -40,6 +41,7 @@ class Stack:
     """Requests merged one upon the other; each member's `base` is the candidate of the one below."""
 
     base: str
+    signed: bool = False
     members: list[Keyed] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
 
@@ -53,8 +55,11 @@ def stack(coord: Coord, base: str, requests: Iterable[Keyed], *, batch: str, mos
     """Merge requests upon BASE, in order, until there are MOST; who comes after another goes only with it.
 
     A merge commit that a member has already is used again where it lies right upon what is below it.
+
+    Raises:
+        Unsigned: merge commits are signed here, and one could not be.
     """
-    made, present = Stack(base), set[str]()
+    made, present = Stack(base, signed=signs(coord, coord.git)), set[str]()
     for key, one in requests:
         if len(made.members) == most:
             break
@@ -67,6 +72,11 @@ def stack(coord: Coord, base: str, requests: Iterable[Keyed], *, batch: str, mos
             made.members.append((key, found))
             present.add(one.id)
     return made
+
+
+def signs(coord: Coord, git: Git) -> bool:
+    """Tell whether the merge commits of a repository are signed."""
+    return coord.config.merge.sign == "git" and merge.signs(git)
 
 
 def gate_of(one: MergeRequest) -> str:
@@ -106,6 +116,7 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> Merg
         message(one, looked.leases),
         author=trailers.author(one.agent),
         at=coord.now(),
+        signed=made.signed,
     )
     return replace(one, candidate=candidate)
 
