@@ -72,14 +72,15 @@ class Loop:
         now = monotonic()
         if now < self._look_at:
             return
-        full = now >= self._full_at or self._closely
-        self._closely = False
+        closely, self._closely = self._closely, False
+        full = now >= self._full_at or closely
         if full:
             self._reload()
             self.coord.store.sweep()
         rest = self.cycle(Hint("timer" if full else "change"), full=full)
         self._looked_at = monotonic()
-        self._spacing = max(_SPACING, _LOOKS_SHARE * (self._looked_at - now))
+        if closely or not full:  # what comes by the clock alone, and rarely, does not make what comes after it wait
+            self._spacing = max(_SPACING, _LOOKS_SHARE * (self._looked_at - now))
         if full:
             self._full_at = self._looked_at + self.coord.config.watch.scan_every.total_seconds()
         self._look_at = self._looked_at + rest if rest else self._full_at

@@ -61,13 +61,14 @@ class Watched:
     """The three folders of HOME as they were when watching began; held open, so that no new one takes their place."""
 
     def __init__(self, home: Path) -> None:
-        self.folders = [home / folder for folder in keys.FOLDERS if (home / folder).is_dir()]
-        self._missing = [home / folder for folder in keys.FOLDERS if home / folder not in self.folders]
+        places = [os.path.join(home, folder) for folder in keys.FOLDERS]
+        self.folders = [place for place in places if Path(place).is_dir()]
+        self._missing = [place for place in places if place not in self.folders]
         self._held = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in self.folders]
 
     def is_lost(self) -> bool:
         """Tell whether one of them was removed, replaced or made since: the system tells nothing of the new one."""
-        if any(folder.is_dir() for folder in self._missing):
+        if any(Path(place).is_dir() for place in self._missing):
             return True
         return not all(map(_is_at, self.folders, self._held))
 
@@ -77,9 +78,9 @@ class Watched:
             os.close(held)
 
 
-def _is_at(folder: Path, held: int) -> bool:
+def _is_at(folder: str, held: int) -> bool:
     try:
-        return os.path.samestat(folder.stat(), os.fstat(held))
+        return os.path.samestat(os.stat(folder), os.fstat(held))
     except OSError:
         return False
 
@@ -96,7 +97,7 @@ def watching(home: Path, *, moved: Callable[[str], None], ring: Callable[[], Non
     watched = Watched(home)
     try:
         for folder in watched.folders:
-            observer.schedule(handler, str(folder), recursive=True, event_filter=_WANTED)
+            observer.schedule(handler, folder, recursive=True, event_filter=_WANTED)
         observer.start()
         yield watched
     finally:

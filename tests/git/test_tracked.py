@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from support import git
 
 from coord.git.discovery import find
@@ -21,10 +22,14 @@ def test_what_is_added_or_taken_out_is_seen_at_once(repo: Path) -> None:
     assert tracked.below("inbox") == frozenset()
 
 
-def test_a_repository_without_an_index_tracks_nothing(tmp_path: Path) -> None:
+def test_a_repository_without_an_index_tracks_nothing_and_git_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git(tmp_path, "init", "-q")
     tracked = Tracked(find(tmp_path), Git(tmp_path))
-    assert tracked.below("inbox") == frozenset()
+    with monkeypatch.context() as without:
+        without.setenv("PATH", "")
+        assert tracked.below("inbox") == frozenset()
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "GUIDE.md").write_text("ours")
     git(tmp_path, "add", "inbox")
