@@ -195,12 +195,13 @@ def leaf(command: AnyCommand) -> click.Command:
         with given.open(command.opens) as opened:
             if who := opened.whoever():
                 opened.presence.note(who, command.name)
+            if opened.wrong is not None:
+                _warn(f"coord: going on all the same: {opened.wrong.message}", opened.wrong.hint)
             with _metered(opened):
                 result = command(opened, *positional, **named)
         show(result, given)
         if opened.left is not None:
-            click.echo(f"coord: done, but not yet in the ledger: {clean_line(opened.left.message)}", err=True)
-            click.echo(f"  next: {clean_line(opened.left.hint)}", err=True)
+            _warn(f"coord: done, but not yet in the ledger: {opened.left.message}", opened.left.hint)
         if status := getattr(result, "exit_status", 0):
             context.exit(status)
 
@@ -213,6 +214,11 @@ def leaf(command: AnyCommand) -> click.Command:
         example=command.example,
         words=[(_metavar(param), param.help.rstrip("…")) for param in command.params if param.positional],
     )
+
+
+def _warn(message: str, hint: str) -> None:
+    click.echo(clean_line(message), err=True)
+    click.echo(f"  next: {clean_line(hint)}", err=True)
 
 
 @contextmanager

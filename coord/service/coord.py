@@ -63,6 +63,7 @@ class Coord:
         self._config_stamp = _stamp(self.home / CONFIG_NAME)
         self._algorithm = ""
         self.left: CoordError | None = None
+        self.wrong: CoordError | None = None  # what is the matter with the configuration, where that stops nothing
         self.tell: Callable[[int], None] | None = None  # what hears how far a long reading of the ledger is
 
     @classmethod

@@ -57,7 +57,7 @@ def rule(coord: Coord, agent: str, paths: Sequence[str], cwd: str) -> Ruling:
     scopes = tuple(dict.fromkeys(text for path in paths for text in _scopes(coord, os.path.join(cwd, path))))
     if not scopes:
         return Ruling()
-    _require(coord)
+    require(coord)
     verdicts = [_rejudged(verdict, agent) for verdict in locks.check(coord, scopes).verdicts]
     if held := [verdict for verdict in verdicts if not verdict.may_write]:
         return Ruling(refusal=_refusal(coord, agent, held))
@@ -102,8 +102,12 @@ def held_by_others(fault: LeaseHeld) -> str:
     return f"coord: not now. {fault.message}. {fault.hint}"
 
 
-def _require(coord: Coord) -> None:
-    """Refuse to judge without the folder of the leases: an empty answer would say that all is free."""
+def require(coord: Coord) -> None:
+    """Refuse to judge without the folder of the leases: an empty answer would say that all is free.
+
+    Raises:
+        Corrupt: it is gone, or another thing stands in its place.
+    """
     path = coord.home / _FOLDER
     if path.is_dir() and not path.is_symlink():
         return

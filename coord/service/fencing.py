@@ -6,7 +6,7 @@ what the base branch got meanwhile puts it right.
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -29,6 +29,7 @@ from coord.service.leasebook import Book
 # How much older than a change a lease may be, by its grant, that is looked for because no token was noted.
 _LOOKS_BACK = timedelta(days=14)
 _GRANTED, _SHOWN = "lease.granted", 5
+Lease = tuple[str, str, int]
 
 
 def of_commits(coord: Coord, base: str, head: str, *, agent: str = "") -> Judged:
@@ -160,15 +161,23 @@ def _judged(coord: Coord, git: Git, works: Sequence[Work], heads: Sequence[str],
 
 def _grants(coord: Coord, works: Sequence[Work]) -> tuple[Lock, ...]:
     """Return every lease that was granted since the oldest one that WORKS may have been made under, once each."""
-    index, paths = coord.indexed(), tuple({work.path for work in works})
-    found = {_lease(lock): lock for lock in Book.read(coord).held}
+    held = {_lease(lock): lock for lock in Book.read(coord).held}
+    try:
+        return tuple({**held, **_past(coord, works, held)}.values())
+    except Corrupt as fault:  # who holds what now is on file, and nobody's work waits for the rest
+        raise Unavailable(f"who was granted what cannot be told: {fault.message}", hint="coord doctor --fix") from None
+
+
+def _past(coord: Coord, works: Sequence[Work], held: Mapping[Lease, Lock]) -> dict[Lease, Lock]:
+    """Return what the ledger has of such leases."""
+    index, paths, found = coord.indexed(), tuple({work.path for work in works}), dict(held)
     if tokens := [token for work in works for token in work.tokens]:
         entries = index.entries(kind=_GRANTED, token=min(tokens))
         found |= {_lease(lock): lock for lock in _written(coord, entries, paths)}
     if untold := [work.at for work in works if not _is_told(coord, work, found.values())]:
         entries = index.entries(kind=_GRANTED, since=min(untold) - _LOOKS_BACK)
         found |= {_lease(lock): lock for lock in _written(coord, entries, paths)}
-    return tuple(found.values())
+    return found
 
 
 def _is_told(coord: Coord, work: Work, found: Iterable[Lock]) -> bool:
@@ -181,16 +190,12 @@ def _written(coord: Coord, entries: Sequence[Entry], paths: Sequence[str]) -> It
     changes = {(key, blob) for entry in entries for op, key, blob in entry.changes if op != "D"}
     over = {key for key in {key for key, _ in changes} if _may_cover(coord, key, paths)}
     wanted = sorted(change for change in changes if change[0] in over)
-    try:
-        contents = list(history.blobs(coord.git, [blob for _, blob in wanted]))
-    except Corrupt as fault:  # of the past: who holds what now is on file, and nobody's work waits for the rest
-        raise Unavailable(f"who was granted what cannot be told: {fault.message}", hint="coord doctor --fix") from None
-    for (key, _), data in zip(wanted, contents, strict=True):
+    for (key, _), data in zip(wanted, history.blobs(coord.git, [blob for _, blob in wanted]), strict=True):
         with suppress(BadRecord):  # no command writes such a one
             yield codec.decode_lock(data, key)
 
 
-def _lease(lock: Lock) -> tuple[str, str, int]:
+def _lease(lock: Lock) -> Lease:
     return lock.scope, lock.holder, lock.token
 
 

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +15,12 @@ from coord.git.commits import Commit
 from coord.git.hookfiles import HookFile
 from coord.git.repo import Git
 from coord.model import leases, leasetrailers, mailboxes, quoting, scope
-from coord.model.errors import CoordError, LeaseHeld, Refused, StaleToken
+from coord.model.errors import CoordError, Corrupt, LeaseHeld, Refused, StaleToken, Unavailable, UnknownAgent
 from coord.model.fencing import Passed, merged
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line, several
-from coord.service import branches, delivery, fencing
+from coord.service import branches, delivery, editing, fencing
+from coord.service.callers import Called
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
@@ -141,7 +143,7 @@ def status(coord: Coord) -> Guards:
     return Guards(tuple(hookfiles.find(git, name, _lines(name)) for git in _places(coord) for name in _ASK))
 
 
-@command("guard check", writes=True, example="coord guard check")
+@command("guard check", writes=True, opens=Called.despite, example="coord guard check")
 def check(
     coord: Coord, *, pushed: Annotated[str, "what git tells its pre-push hook; default: look at what is staged"] = ""
 ) -> Checked:
@@ -149,11 +151,12 @@ def check(
 
     So is what was changed under a lease that has passed on to somebody else meanwhile. With a
     reason in the environment variable COORD_OVERRIDE it goes through; the ledger keeps the
-    reason, and the holders are told.
+    reason, and the holders are told. While .coord.yaml is wrong leases hold all the same.
 
     Raises:
         LeaseHeld: somebody else does; names all of them.
         StaleToken: somebody else has had it since it was changed; names both, and the way out.
+        Corrupt: a lease on file cannot be read, and may be anybody's; or all of them are gone.
     """
     agent, why = coord.whoever(), clean_line(os.environ.get(OVERRIDE, ""), _REASON)
     spans = _pushed(coord, pushed) if pushed.strip() else None
@@ -165,7 +168,7 @@ def check(
     paths = tuple(sorted(found))
     standing = _held_by_others(coord, agent, paths) if paths else {}
     if standing and not why:
-        raise _held(coord, standing)
+        raise _held(coord, agent, standing)
     if spans is None:
         judged = fencing.staged(coord, agent, paths)
     else:
@@ -180,7 +183,7 @@ def check(
     return Checked(agent, paths, why, judged.unknown)
 
 
-@command("guard sign", writes=True, example="coord guard sign .git/COMMIT_EDITMSG")
+@command("guard sign", writes=True, opens=Called.despite, example="coord guard sign .git/COMMIT_EDITMSG")
 def sign(
     coord: Coord, message: Annotated[str, "the file with the message, as git names it to its commit-msg hook"]
 ) -> Signed:
@@ -201,11 +204,12 @@ def sign(
     return Signed(trailers if trailers and messages.sign(git, file, trailers) else ())
 
 
-def _held(coord: Coord, standing: Mapping[str, Lock]) -> LeaseHeld:
+def _held(coord: Coord, agent: str, standing: Mapping[str, Lock]) -> LeaseHeld:
     fault = leases.refusal(tuple({lock.token: lock for lock in standing.values()}.values()), coord.now())
+    yours = "" if agent else "if the lease is yours, say so: COORD_AGENT=<name> git commit; "
     return LeaseHeld(
         f"{several(tuple(standing))}: {fault.message}",
-        hint=f"take it out of the commit (git restore --staged), or wait: {fault.hint}; {_ON_RECORD}",
+        hint=f"{yours}take it out of the commit (git restore --staged), or wait: {fault.hint}; {_ON_RECORD}",
         **fault.facts,
     )
 
@@ -263,7 +267,11 @@ def _names(listed: bytes) -> set[str]:
 
 def _held_by_others(coord: Coord, agent: str, paths: Sequence[str]) -> dict[str, Lock]:
     """Return, for each path that another holds, one lease on it."""
-    held = [lock for lock in Book.read(coord).live if lock.holder != agent]
+    editing.require(coord)
+    try:
+        held = [lock for lock in Book.read(coord).live if lock.holder != agent]
+    except Unavailable as fault:
+        raise Corrupt(f"who holds what cannot be told: {fault.message}", hint=fault.hint) from None
     found: dict[str, Lock] = {}
     for path in paths if held else ():
         if lock := next((lock for lock in held if scope.covers(lock.scope, path, coord.form)), None):
@@ -275,7 +283,7 @@ def _override(coord: Coord, agent: str, paths: Sequence[str], locks: Sequence[Lo
     holders = tuple(dict.fromkeys(lock.holder for lock in locks))
     body = f"{agent} went past your lease on {several(paths)}, and gave as the reason: {quoting.within(why)}\n"
     word = delivery.notice(coord, holders[0], f"your lease was overridden: {several(paths)}", body, kind="alert")
-    known = tuple(one for one in holders if one in (*coord.config.names, mailboxes.OWNER))
+    known = tuple(one for one in holders if _is_somebody(coord, one))
     coord.record(
         coord.event(
             "guard.overridden",
@@ -286,3 +294,9 @@ def _override(coord: Coord, agent: str, paths: Sequence[str], locks: Sequence[Lo
             token=" ".join(str(lock.token) for lock in locks),
         )
     )
+
+
+def _is_somebody(coord: Coord, name: str) -> bool:
+    with suppress(UnknownAgent):
+        return bool(coord.known(name))
+    return False

@@ -139,6 +139,13 @@ def going_on(coord: Coord) -> list[Session]:
     return sorted(found, key=lambda one: one.seen_at, reverse=True)
 
 
+def agent_in(coord: Coord, tree: Path) -> str:
+    """Return the agent whose session was heard of last in a worktree, "" where none was."""
+    found = (kept.session for path in _files(coord) if _is_private(path) and (kept := _read(path)))
+    there = sorted((one for one in found if one.agent and one.worktree == str(tree)), key=lambda one: one.seen_at)
+    return there[-1].agent if there else ""
+
+
 def every(coord: Coord, client: str) -> Iterator[Kept]:
     """Yield the sessions of a client as they are kept."""
     for path in _files(coord):

@@ -143,9 +143,13 @@ def test_a_guard_that_is_never_given_back_delays_an_edit_and_no_more(repo: Path,
     assert "without a lease" in heard.context
 
 
-def test_a_wrong_configuration_is_said_and_leases_hold_all_the_same(repo: Path, coord_for: As) -> None:
+@pytest.mark.parametrize("how", ["wrong", "gone"])
+def test_a_wrong_configuration_is_said_and_leases_hold_all_the_same(repo: Path, coord_for: As, how: str) -> None:
     locks.acquire(coord_for("backend"), ("src",))
-    (repo / ".coord.yaml").write_text("agents: [\n")
+    if how == "wrong":
+        (repo / ".coord.yaml").write_text("agents: [\n")
+    else:
+        (repo / ".coord.yaml").unlink()
     heard = hook("claude", recorded(EDIT, repo), repo, "frontend")
     assert "backend holds" in heard.refusal
     assert ".coord.yaml" in heard.err

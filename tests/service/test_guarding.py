@@ -178,24 +178,6 @@ def test_a_worktree_with_hooks_of_its_own_is_guarded_when_it_is_made(repo: Path,
     assert f"{theirs} is no shell script" in " ".join(tree.notes)
 
 
-def test_a_guard_that_cannot_look_says_so_and_lets_work_go_on(coord_for: Open, trees: dict[str, Path]) -> None:
-    guarding.install(coord_for("owner"))
-    (trees["frontend"].parent.parent / "farm").exists()
-    config = coord_for("owner").home / ".coord.yaml"
-    text = config.read_text()
-    config.write_text("agents: [")
-    done = commit(trees["frontend"], "src/free.py")
-    config.write_text(text)
-    assert done.returncode == 0
-    assert "could not look" in done.stderr
-    damaged = coord_for("owner").home / "locks" / "broken.yaml"
-    damaged.write_text("{")
-    refused = commit(trees["frontend"], "src/other.py")
-    damaged.unlink()
-    assert refused.returncode == 1
-    assert "broken.yaml" in refused.stderr
-
-
 def test_a_python_that_is_gone_is_named_and_stops_nobody(
     coord_for: Open, trees: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
