@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench import ground
 from bench.ground import Scale
+from coord.daemon.committing import Committing
 from coord.daemon.observe import Observer
 from coord.daemon.plan import Hint
 from coord.daemon.rules.merge import merge as rule
@@ -28,8 +29,9 @@ def clean(scale: Scale) -> Iterator[Row]:
         for ref in ("ours", "bare"):
             _git(home, "branch", ref, "main")
         coord = Coord.open(home, who=AGENTS[0])
-        coord.commits = True  # as the daemon is: the ledger is written beside it
+        coord.commits = True
         landing, numbers = Landing(coord), iter(range(_SPARE))
+        committing = Committing(coord, say=print, tell=lambda: None)
 
         def prepared() -> None:
             merges.request(coord, branch=f"work/{next(numbers)}", into="ours")
@@ -46,14 +48,14 @@ def clean(scale: Scale) -> Iterator[Row]:
 
         took: tuple[list[float], list[float]] = ([], [])
         until = time.monotonic() + scale.seconds(10)
-        while (time.monotonic() < until or len(took[0]) < 5) and len(took[0]) < _SPARE // 2 - 1:
-            prepared()
-            for kept, work in zip(took, (ours, bare), strict=True):
-                began = time.perf_counter()
-                work()
-                kept.append((time.perf_counter() - began) * 1000)
+        with committing.going_on():  # as the daemon does: the ledger is written beside it
+            while (time.monotonic() < until or len(took[0]) < 5) and len(took[0]) < _SPARE // 2 - 1:
+                prepared()
+                for kept, work in zip(took, (ours, bare), strict=True):
+                    began = time.perf_counter()
+                    work()
+                    kept.append((time.perf_counter() - began) * 1000)
         assert not merges.waiting(coord), "not everything landed"
-        coord.committer.settle()
     yield times("clean merge without a test", took[0], took[1], 3)
 
 

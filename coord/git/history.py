@@ -114,6 +114,8 @@ def blobs(git: Git, shas: Iterable[str]) -> Iterator[bytes]:
         Corrupt: the repository does not have one of them.
     """
     wanted = list(shas)
+    if not wanted:
+        return
     with git.stream("cat-file", "--batch", "--buffer", stdin="".join(f"{sha}\n" for sha in wanted).encode()) as out:
         for sha in wanted:
             words = out.readline().split()
