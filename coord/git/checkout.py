@@ -24,6 +24,7 @@ from coord.model.untrusted import several
 _LIMIT = 900.0
 _NOTHING = "000000"
 _SUBMODULE = "160000"
+_REQUIRED = r"^filter\..*\.required$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class _Change:
     path: str
     before: str
     after: str
+    was: str
     blob: str
 
     @property
@@ -66,9 +68,14 @@ def obstacle(worktree: Path, old: str, new: str) -> str:
         return reason
     with tempfile.TemporaryDirectory(prefix="coord-") as folder:
         look = _Index(git, private, Path(folder) / "index")
-        if names := look.differing_from(old):
+        try:
+            names = look.differing_from(old)
+        except Unavailable as fault:  # a filter that fails, for example
+            return f"what was changed there cannot be told: {fault.message}"
+        if names:
             return f"uncommitted changes in {several(names)}"
-        return look.blocked(old, new, _changes(git, old, new))
+        changes = _changes(git, old, new)
+        return look.blocked(old, new, changes) or _unwritable(git, new, changes)
 
 
 def bring(worktree: Path, old: str, new: str, *, move: Callable[[], None] | None = None) -> None:
@@ -115,6 +122,8 @@ def _bring(step: "_Index", old: str, new: str, move: Callable[[], None] | None) 
         move()
     step.run("read-tree", "-m", "-u", start, new)
     step.path.replace(step.private / "index")
+    for change in _moved_inside(worktree, changes):
+        _bring_inside(worktree / change.path, change)
 
 
 class _Index:
@@ -158,6 +167,9 @@ class _Index:
         """Say what stands in the way of the two-tree merge, or "". Changes nothing."""
         if names := sorted(set(_in_the_way(self.git.cwd, changes))):
             return f"files that git does not track are in the way: {several(names)}"
+        for change in _moved_inside(self.git.cwd, changes):
+            if reason := _stuck_inside(self.git.cwd / change.path, change):
+                return f"in the submodule {several([change.path])}: {reason}"
         done = self.run("read-tree", "-m", "-u", "-n", old, new, check=False)
         return "" if done.status == 0 else " ".join(done.err.replace("error: ", "").split())
 
@@ -218,9 +230,63 @@ def _changes(git: Git, old: str, new: str) -> list[_Change]:
     fields = found.split(b"\0")
     changes = []
     for facts, path in zip(fields[::2], fields[1::2], strict=False):
-        before, after, _, blob, _ = facts.decode().removeprefix(":").split()
-        changes.append(_Change(os.fsdecode(path), before, after, blob))
+        before, after, was, blob, _ = facts.decode().removeprefix(":").split()
+        changes.append(_Change(os.fsdecode(path), before, after, was, blob))
     return changes
+
+
+def _moved_inside(top: Path, changes: Iterable[_Change]) -> Iterator[_Change]:
+    """Yield the submodules that are checked out at TOP and get another commit."""
+    for change in changes:
+        if change.before == change.after == _SUBMODULE and os.path.lexists(top / change.path / ".git"):
+            yield change
+
+
+def _stuck_inside(submodule: Path, change: _Change) -> str:
+    """Say why a submodule cannot follow, or "": nothing is fetched, and only what stands where it was left is moved."""
+    here = Git(submodule)
+    if here.tip(change.blob) is None:
+        return f"it has no commit {change.blob[:12]} yet: `git fetch` there"
+    head = here.tip("HEAD")
+    if head == change.blob:
+        return ""
+    if here.run("symbolic-ref", "--quiet", "HEAD", check=False).status == 0 or head != change.was:
+        return f"it was moved by hand: `git checkout --detach {change.was[:12]}` there"
+    return obstacle(submodule, change.was, change.blob)
+
+
+def _bring_inside(submodule: Path, change: _Change) -> None:
+    """Bring a submodule along; it stands on no branch, so that its HEAD moves."""
+    here = Git(submodule)
+    words = ("update-ref", "-m", "coord: follow", "--no-deref", "HEAD", change.blob, change.was)
+
+    def move() -> None:
+        here.run(*words)
+
+    bring(submodule, change.was, change.blob, move=None if here.tip("HEAD") == change.blob else move)
+
+
+def _unwritable(git: Git, new: str, changes: Sequence[_Change]) -> str:
+    """Say which file of NEW cannot be written since a filter fails that git may not do without (LFS), or "".
+
+    Git finds that out only half way. So what such filters make is made aside, for the files that change.
+    """
+    listed = git.run("config", "-z", "--type=bool", "--get-regexp", _REQUIRED, check=False).out.split(b"\0")
+    required = {line.partition(b"\n")[0][len("filter.") : -len(".required")] for line in listed if b"\ntrue" in line}
+    names = [os.fsencode(change.path) for change in changes if change.after.startswith("100")]
+    if not required or not names:
+        return ""
+    with tempfile.TemporaryDirectory(prefix="coord-") as folder:
+        env = {"GIT_INDEX_FILE": f"{folder}/index"}
+        git.run("read-tree", new, env=env)
+        asked = b"".join(name + b"\0" for name in names)
+        said = git.run("check-attr", "--cached", "-z", "--stdin", "filter", stdin=asked, env=env).out.split(b"\0")
+        filtered = [name for name, driver in zip(said[::3], said[2::3], strict=False) if driver in required]
+        if not filtered:
+            return ""
+        words = ("checkout-index", "-q", "-z", "--stdin", f"--prefix={folder}/made/")
+        done = git.run(*words, stdin=b"\0".join(filtered), env=env, check=False, timeout=_LIMIT)
+    return "" if done.status == 0 else done.err.splitlines()[-1].removeprefix("fatal: ")
 
 
 def _in_the_way(top: Path, changes: Sequence[_Change]) -> Iterator[str]:
@@ -230,7 +296,7 @@ def _in_the_way(top: Path, changes: Sequence[_Change]) -> Iterator[str]:
     for change in changes:
         if change.before == _SUBMODULE and change.after.startswith("1") and change.after != _SUBMODULE:
             yield from (f"{change.path}/{name}" for name in _listing(top / change.path))
-        if not change.added or change.after == _SUBMODULE:
+        if not change.added:
             continue
         parts = change.path.split("/")
         for depth in range(1, len(parts) + 1):
@@ -242,6 +308,8 @@ def _in_the_way(top: Path, changes: Sequence[_Change]) -> Iterator[str]:
             except (FileNotFoundError, NotADirectoryError):
                 break
             if depth == len(parts) and stat.S_ISDIR(mode):
+                if change.after == _SUBMODULE:
+                    break
                 yield from (inside for inside in _files(top, name) if inside not in going)
             elif stat.S_ISDIR(mode):
                 folders.add(name)

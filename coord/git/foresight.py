@@ -15,6 +15,7 @@ from pathlib import Path
 from coord.git import repo, worktree
 from coord.git.repo import Git
 from coord.model import foresight
+from coord.model.errors import Unavailable
 
 # The same files are the same commit, whenever it is made.
 _MAKER = {
@@ -78,10 +79,14 @@ class Foreseer:
     def snapshot(self, path: Path, head: str, name: str) -> str:
         """Return the state of the worktree at PATH as a commit on HEAD: HEAD itself where all is committed.
 
-        While a merge or rebase is half done there, and where git cannot write a tree of it, HEAD stands for it.
+        While a merge or rebase is half done there, and where git cannot read it or write a tree of it, HEAD
+        stands for it: one worktree whose filter fails must not blind the others.
         """
         private = worktree.own(path)
-        changed = worktree.dirty(path) if not worktree.operation(private) else ()
+        try:
+            changed = worktree.dirty(path) if not worktree.operation(private) else ()
+        except Unavailable:
+            return head
         if not changed:
             return head
         here = Git(path)

@@ -3,7 +3,8 @@
 A slot is a folder with a worktree (`tree`) and its own part of git (`git`) beside it, made
 by hand as `git worktree add` makes them, but outside `.git/worktrees`: the owner's
 `git worktree list` stays as it was, git works inside, and using a slot again writes only
-the files that differ. Submodules are not initialised.
+the files that differ. Submodules are not initialised: a test that needs them begins with
+`git submodule update --init`, and then leaves nothing to use again.
 
 Every process of a gate inherits an OS lock on the slot's `lock`, so a slot is free when,
 and only when, all of them are dead.
@@ -59,6 +60,9 @@ class Slot:
     def prepare(self, common: bytes, commit: str) -> None:
         """Make it a worktree that stands on COMMIT; of what an earlier gate left only the index is used."""
         own = self.path / "git"
+        if (own / "modules").is_dir():  # it checked out submodules, which nothing but this leads to
+            shutil.rmtree(self.tree, ignore_errors=True)
+            (own / "index").unlink(missing_ok=True)
         (self.path / "kept").unlink(missing_ok=True)
         if (own / "index").exists():
             (own / "index").replace(self.path / "kept")

@@ -11,7 +11,7 @@ from coord.git import checkout, indexlock, merge, worktree
 from coord.git.repo import Git
 from coord.git.worktree import Worktree
 from coord.model import trailers
-from coord.model.errors import Conflict, NotFound, Refused
+from coord.model.errors import Conflict, NotFound, Refused, Unavailable
 from coord.model.untrusted import clean_line
 from coord.service import branches, delivery, sessions, worktrees
 from coord.service.command import command
@@ -149,7 +149,11 @@ def _unready(tree: Worktree) -> str:
         return f"a {operation} is in progress"
     if not tree.branch:
         return "no branch is checked out"
-    if names := worktree.dirty(tree.path):
+    try:
+        names = worktree.dirty(tree.path)
+    except Unavailable as fault:  # a filter that fails, for example
+        return f"what was changed there cannot be told: {clean_line(fault.message, 200)}"
+    if names:
         return f"uncommitted changes in {_named(names)}"
     return indexlock.busy(private)
 

@@ -1,19 +1,16 @@
-"""What is in branches, and how repositories are set up: it lands as git would have it, or goes back with a word."""
+"""What is in branches: it lands as git would have it, or goes back with a word."""
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from queueing import configure, drive_until, queue
-from sacred import assert_as_git_would, picture
+from obstacles import ask, back, commit, daemon, landed, write
+from queueing import configure
 from support import git
 
-from coord.daemon import run
-from coord.service import mail, merges, worktrees
+from coord.service import worktrees
 from coord.service.coord import Coord
-from coord.service.merging.landing import Landing
 
 As = Callable[..., Coord]
 
@@ -22,53 +19,6 @@ As = Callable[..., Coord]
 def place(repo: Path, coord_for: As) -> Path:
     """Backend's worktree."""
     return Path(worktrees.add(coord_for("owner"), ("backend",)).trees[0].path)
-
-
-def write(top: Path, name: str, content: str | bytes) -> Path:
-    (top / name).parent.mkdir(parents=True, exist_ok=True)
-    (top / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return top / name
-
-
-def commit(top: Path, words: str = "work") -> str:
-    git(top, "add", "-A")
-    git(top, "commit", "-qm", words)
-    return git(top, "rev-parse", "HEAD")
-
-
-def ask(coord_for: As) -> None:
-    with coord_for("backend") as coord:
-        merges.request(coord)
-
-
-def daemon(coord_for: As) -> None:
-    with coord_for("owner") as coord:
-        run.once(coord, say=lambda _: None)
-
-
-def landed(repo: Path, coord_for: As) -> None:
-    """Let the daemon merge what was asked for; the owner's checkout then is what git itself would check out."""
-    ask(coord_for)
-    daemon(coord_for)
-    assert not queue(coord_for("owner")), queue(coord_for("owner"))
-    assert git(repo, "merge-base", "--is-ancestor", "agent/backend", "main") == "", what(coord_for)
-    assert_as_git_would(repo, repo.parent / "scratch")
-
-
-def back(repo: Path, coord_for: As) -> str:
-    """Let the daemon send back what was asked for, with nothing touched; return what its author is told."""
-    ask(coord_for)
-    before = picture(repo), git(repo, "rev-parse", "main")
-    daemon(coord_for)
-    assert (picture(repo), git(repo, "rev-parse", "main")) == before
-    assert not queue(coord_for("owner"))
-    return what(coord_for)
-
-
-def what(coord_for: As) -> str:
-    with coord_for("backend") as coord:
-        letters = [item.message for item in mail.list_(coord).items if item.message.subject.startswith("not merged")]
-    return f"{letters[-1].subject}\n{letters[-1].body}" if letters else ""
 
 
 # ---- links, modes, names ----
@@ -213,108 +163,3 @@ def test_a_binary_file_that_both_changed_goes_back(repo: Path, coord_for: As, pl
     write(repo, "picture", b"\0ours" + os.urandom(512))
     commit(repo)
     assert "it conflicts in picture" in back(repo, coord_for)
-
-
-# ---- signed commits, protected branches ----
-
-
-@pytest.fixture
-def key(repo: Path, tmp_path: Path) -> Path:
-    """A key of ssh without a passphrase, with which commits are to be signed; git knows it as the owner's."""
-    path = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    (tmp_path / "signers").write_text(f"owner@example.com {path.with_suffix('.pub').read_text()}")
-    for name, value in {
-        "gpg.format": "ssh",
-        "user.signingKey": str(path),
-        "gpg.ssh.allowedSignersFile": str(tmp_path / "signers"),
-        "commit.gpgSign": "true",
-    }.items():
-        git(repo, "config", name, value)
-    return path
-
-
-def waits(repo: Path, coord_for: As, word: str) -> None:
-    """Let the daemon look twice at what was asked for: it waits untouched, and the owner is told once."""
-    before = picture(repo), git(repo, "rev-parse", "main")
-    daemon(coord_for)
-    daemon(coord_for)
-    assert (picture(repo), git(repo, "rev-parse", "main")) == before
-    (one,) = queue(coord_for("owner"))
-    assert one.state == "queued" and one.result.startswith("waits: ") and word in one.result, one
-    letters = [item.message for item in mail.list_(coord_for("owner")).items]
-    assert [letter.subject for letter in letters] == ["merge waits: agent/backend"] and word in letters[0].body
-
-
-def test_where_commits_are_signed_merges_are_and_work_keeps_its_signature(
-    repo: Path, coord_for: As, place: Path, key: Path
-) -> None:
-    configure(repo, "test: 'git verify-commit HEAD && git verify-commit HEAD^2'")
-    write(place, "new.txt", "new\n")
-    own = commit(place)
-    landed(repo, coord_for)
-    git(repo, "verify-commit", "main")
-    git(repo, "verify-commit", own)
-    assert git(repo, "log", "-1", "--format=%an|%cn|%G?|%P", "main").startswith("backend|Owner|G|")
-
-
-def test_a_merge_that_cannot_be_signed_waits(repo: Path, coord_for: As, place: Path, key: Path) -> None:
-    configure(repo, "test: 'true'")
-    write(place, "new.txt", "new\n")
-    commit(place)
-    ask(coord_for)
-    key.rename(key.with_name("away"))
-    waits(repo, coord_for, "commit.gpgSign is set, and a merge cannot be signed")
-    configuration = repo / ".coord.yaml"
-    configuration.write_text(configuration.read_text().replace("test: 'true'", "test: 'true', sign: never"))
-    git(repo, "-c", "commit.gpgSign=false", "commit", "-qam", "unsigned")
-    daemon(coord_for)
-    assert not queue(coord_for("owner"))
-    assert git(repo, "log", "-1", "--format=%cn|%G?", "main") == "coord|N"
-
-
-PROTECTS = """\
-#!/bin/sh
-test "$1" = prepared || exit 0
-while read -r old new ref; do
-    test "$ref" != refs/heads/main || { echo "main is frozen until Monday" >&2; exit 1; }
-done
-"""
-
-
-@pytest.mark.parametrize("home", ["main", "elsewhere"])
-@pytest.mark.parametrize("gated", ["test: 'true'", "ungated: allow"])
-def test_a_branch_that_a_hook_protects_is_not_moved(
-    repo: Path, coord_for: As, place: Path, home: str, gated: str
-) -> None:
-    configure(repo, gated)
-    write(place, "new.txt", "new\n")
-    commit(place)
-    ask(coord_for)
-    if home != "main":
-        git(repo, "switch", "-qc", home)
-    hook = write(repo, ".git/hooks/reference-transaction", PROTECTS)
-    hook.chmod(0o755)
-    waits(repo, coord_for, "refs/heads/main is protected: the hook reference-transaction refuses: main is frozen")
-    hook.unlink()
-    daemon(coord_for)
-    assert not queue(coord_for("owner")) and git(repo, "show", "main:new.txt") == "new"
-
-
-def test_a_hook_that_protects_a_branch_only_when_it_is_moved_is_believed_too(
-    repo: Path, coord_for: As, place: Path
-) -> None:
-    """It lets the question pass, and refuses then: the request goes back into the queue, and main stays."""
-    configure(repo, "test: 'true'")
-    write(place, "new.txt", "new\n")
-    commit(place)
-    ask(coord_for)
-    tip = git(repo, "rev-parse", "main")
-    asked = repo.parent / "asked"
-    second = f"if test -e {asked}; then rm {asked}; echo no >&2; exit 1; else touch {asked}; fi"
-    once = f'#!/bin/sh\ntest "$1" = prepared || exit 0\nwhile read -r o n ref; do case $ref in *main) {second};; esac; done\n'
-    write(repo, ".git/hooks/reference-transaction", once).chmod(0o755)
-    before = picture(repo)
-    landing = Landing(coord_for("owner"))
-    drive_until(landing, lambda: any("protected" in one.result for one in queue(landing.coord)))
-    assert picture(repo) == before and git(repo, "rev-parse", "main") == tip

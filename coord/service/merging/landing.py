@@ -330,9 +330,10 @@ class Landing:
                 checkout.bring(place.path, base, candidate, move=move)
                 move = None
             except (Conflict, Refused) as fault:
-                if move is not None:  # nothing has happened yet
+                if move is not None and git.tip(ref) != candidate:  # nothing has happened yet
                     back = [(key, telling.again(one)) for key, one in members]
                     return self._hold(line, back, self._there(place, fault.message), always=True)
+                move = None
                 behind.append(f"{place.path} was left as it was: {fault.message}")
         if move is not None:
             try:
