@@ -86,6 +86,28 @@ def test_a_lease_that_passes_on_while_the_daemon_is_dead_counts(
     assert not queue(coord_for("owner")) and git(repo, "rev-parse", "main") == before
 
 
+@pytest.mark.parametrize("settings", ["ungated: allow", "test: 'true'"])
+def test_what_lands_in_the_same_batch_counts_as_what_the_base_got(repo: Path, coord_for: Open, settings: str) -> None:
+    """Who was overtaken and took the lease again lacks what was done since, also while that waits beside it."""
+    long = "src/long.py"
+    (repo / "src").mkdir()
+    (repo / long).write_text("a = 1\n" + "\n" * 20)
+    git(repo, "add", "src")
+    configure(repo, settings)
+    trees = guarded(repo, coord_for)
+    tree = trees["frontend"]
+    overtake(coord_for, trees, long)
+    assert commit(tree, "--no-verify", "-am", "late").returncode == 0
+    git(tree, "checkout", "-q", "-b", "anew", "main")
+    edit(tree, "frontend", long, "")
+    (tree / long).write_text("a = 2\n" + "\n" * 20)
+    assert commit(tree).returncode == 0
+    merges.request(coord_for("frontend", tree), branch="anew")
+    merges.request(coord_for("frontend", tree), branch="agent/frontend")
+    drive(Landing(coord_for("owner")))
+    assert not queue(coord_for("owner")) and (repo / long).read_text() == "a = 2\n" + "\n" * 20
+
+
 def test_who_asks_not_to_look_is_not_looked_at(repo: Path, coord_for: Open) -> None:
     overtaken(repo, coord_for, "ungated: allow, fencing: 'off'")
     drive(Landing(coord_for("owner")))

@@ -235,9 +235,9 @@ class Landing:
                 self.gates.want(line.into, ())
                 if height == len(batch):
                     self._sizes.learn(line.into, name, good=True, most=most)
-                base = batch[0][1].base
-                if stale := [left for pair in batch[:height] if (left := stacking.fenced(self.coord, base, *pair))]:
-                    self._part(line, stacking.Stack(base, left=stale))
+                fenced = (stacking.fenced(self.coord, one.base, key, one) for key, one in batch[:height])
+                if stale := [left for left in fenced if left]:
+                    self._part(line, stacking.Stack(line.tip, left=stale))
                     return True
                 ready = [(key, replace(one, gate=f"{PASSED} {gate}")) for key, one in batch[:height]]
                 places = checkout.standing_on(self.coord.git, line.into)
@@ -349,9 +349,9 @@ class Landing:
 
     def _may_land(self, members: list[Keyed]) -> bool:
         """Tell whether they lie one upon the other, none is overtaken, and the gate passed on what the base becomes."""
-        base = below = members[0][1].base
+        below = members[0][1].base
         for key, one in members:
-            if one.base != below or stacking.fenced(self.coord, base, key, one) is not None:
+            if one.base != below or stacking.fenced(self.coord, below, key, one) is not None:
                 return False
             below = one.candidate
         if members[0][1].gate == UNGATED:

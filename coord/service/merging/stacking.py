@@ -104,9 +104,9 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> Merg
         named = clean_line(" ".join(sorted(links)), 300)
         detail = f"They lead to the live folders: `git rm --cached {named}`, commit, and request again."
         return Left(key, one, "failed", f"it has coord's own links in a commit: {named}", detail)
-    looked = fence.look(coord, made.base, one)
+    looked = fence.look(coord, below, one)
     if looked.overtaken is not None:
-        return _stale(coord, key, one, looked.overtaken)
+        return _overtaken(coord, made, key, one, looked.overtaken)
     position = made.members[-1][1].position + 1 if made.members else 1
     one = replace(one, batch=batch, position=max(position, one.position), base=below, gate=gate or UNGATED, result="")
     candidate = merge.commit(
@@ -130,6 +130,13 @@ def fenced(coord: Coord, base: str, key: str, one: MergeRequest) -> Left | None:
 def _stale(coord: Coord, key: str, one: MergeRequest, found: fence.Overtaken) -> Left:
     review = coord.config.merge.fencing == "review" and bool(found.holders)
     return Left(key, one, "review" if review else "failed", found.what, found.detail, found.holders)
+
+
+def _overtaken(coord: Coord, made: Stack, key: str, one: MergeRequest, found: fence.Overtaken) -> Left:
+    """Say whether a request was overtaken by what the base has, or only lacks what another has that is ahead of it."""
+    if made.members and fenced(coord, made.base, key, one) is None:
+        return Left(key, one, "behind", f"one that is ahead lands first: {found.what}")
+    return _stale(coord, key, one, found)
 
 
 def _conflicting(coord: Coord, made: Stack, key: str, one: MergeRequest, found: Prediction) -> Left:
