@@ -40,8 +40,17 @@ class Given:
     allow_secret: bool = False
 
     def start(self) -> Path:
-        """Return the folder to look for the repository from."""
-        return Path(self.repo or ".").resolve()
+        """Return the folder to look for the repository from.
+
+        Raises:
+            Usage: one stands in a folder that is gone.
+        """
+        try:
+            return Path(self.repo or ".").resolve()
+        except FileNotFoundError:
+            raise Usage(
+                "the folder that this was started in is gone", hint="go to one that is there, or give --repo PATH"
+            ) from None
 
     def open(self, opens: Opens = Coord.open) -> Coord:
         """Open the repository as whoever is speaking."""

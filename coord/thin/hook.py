@@ -15,6 +15,7 @@ from coord.thin import reach
 
 # A daemon that is stopped still has a door; one that lives says at once that it is at work.
 _BEGINS_WITHIN, _ENDS_WITHIN, _NOTED_WITHIN = 0.5, 8.0, 0.5
+_ELSEWHERE = "/"
 # A client that ends cancels its hooks soon, Claude Code after 1.5 s: too early for a checkpoint where much else runs.
 _LAST, _LAST_WITHIN = b'"hook_event_name":"SessionEnd"', 1.0
 
@@ -27,7 +28,7 @@ def main(words: list[str]) -> int:
         return wait.main(words)
     call = Call(words[0] if words else "")
     if not call.common:
-        return 0
+        return call.nowhere()
     status = call.asked(given)
     if status is not None:
         return status
@@ -40,10 +41,19 @@ class Call:
     def __init__(self, client: str, payload: "bytes | None" = None) -> None:
         self.client = client
         self.payload = everything(0) if payload is None else payload
-        self.here = _here()
+        self.here = here()
         self.parent = os.getppid()
         self.waits = ""
         self.common = reach.common(self.here) or reach.common(os.environ.get("CLAUDE_PROJECT_DIR") or self.here)
+
+    def nowhere(self) -> int:
+        """Return the status where no repository is; where that cannot be told, say so."""
+        if self.here != _ELSEWHERE:
+            return 0
+        write(
+            2, b"coord hook: the folder that this session is in is gone: nobody's leases are looked at, no mail comes\n"
+        )
+        return 1
 
     def program(self) -> list[str]:
         """Return the program that answers without a daemon, given the payload."""
@@ -97,13 +107,13 @@ def given(status: bytes, out: bytes, err: bytes, refusal: bytes) -> int:
     return int(status)
 
 
-def _here() -> str:
+def here() -> str:
     """Return where the hook was called; elsewhere, where that folder is gone: the client tells it once more."""
     try:
         return os.getcwd()
     except FileNotFoundError:
-        os.chdir("/")
-        return "/"
+        os.chdir(_ELSEWHERE)
+        return _ELSEWHERE
 
 
 def _is_last(payload: bytes) -> bool:

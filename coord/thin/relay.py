@@ -26,6 +26,7 @@ _START = 30.0  # that it waits for the greeting of a child, which loads everythi
 _PAUSE, _LONG_PAUSE = 0.05, 1.0  # between two looks for a daemon: while something waits, and while nothing does
 _TIMES = 3  # that one request is asked: it may be what ends the other side
 _ROOM = 1 << 20
+_GONE = b"coord mcp: the folder that this was started in is gone\n  next: start it elsewhere, or give --repo PATH\n"
 _AT_ONCE = select.PIPE_BUF  # a pipe that can be written to takes so much without blocking
 
 
@@ -44,6 +45,9 @@ _scan = _json.make_scanner(_Plain())  # type: ignore[arg-type]
 def main(words: list[str]) -> int:
     """Relay between the standard streams and the daemon until the assistant leaves; without one, serve."""
     start, who = _told(words)
+    if not start:
+        os.write(2, _GONE)
+        return 2
     common = reach.common(start)
     door = reach.connect(common) if common else None
     if door is None:
@@ -308,12 +312,18 @@ def _spelled(number: object) -> str:
 
 
 def _told(words: list[str]) -> tuple[str, str]:
-    """Return the folder and the agent that the command line names."""
-    start, who = os.getcwd(), ""
+    """Return the folder and the agent that the command line names; "" is a folder that is gone."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        here = ""
+        os.chdir("/")
+    start, who = here, ""
     parts = iter([part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])])
     for name in parts:
         if name == "--repo":
-            start = os.path.realpath(next(parts, "."))
+            named = next(parts, ".")
+            start = os.path.realpath(os.path.join(here, named)) if here or named.startswith("/") else ""
         elif name == "--as":
             who = next(parts, "")
     return start, who

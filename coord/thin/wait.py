@@ -58,7 +58,7 @@ def main(words: list[str]) -> int:
     client, role = words
     call = hook.Call(client, _UNTOLD if role == "monitor" else None)
     if not call.common:
-        return 0
+        return call.nowhere()
     status, out, err = _ask(call, _FIRST[role])
     if status != KEEP:
         hook.write(2, err)

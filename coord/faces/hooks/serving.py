@@ -84,7 +84,7 @@ def here(client: str, *, parent: int, waits: str = "") -> int:
     named, store, *terminal = (os.environ.get(name, "") for name in ("COORD_AGENT", "CODEX_HOME", "TMUX", "TMUX_PANE"))
     caller = Caller(named, parent, waits, store, tuple(terminal))
     try:
-        _served(Work(_limit, Path.cwd(), caller, Kept()), client, sys.stdin.buffer.read(), tell)
+        _served(Work(_limit, Path(hook.here()), caller, Kept()), client, sys.stdin.buffer.read(), tell)
     except Exception as fault:  # after the answer: it stands
         hook.write(2, _failed(fault).err)
     return given[0] if given else 1
