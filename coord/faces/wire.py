@@ -1,6 +1,7 @@
 """Text or JSON to typed arguments; types to JSON schema."""
 
 import dataclasses
+import difflib
 import types
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -26,9 +27,9 @@ def parse(param: Param, text: str) -> object:
     try:
         return reader(text)
     except ValueError:
-        raise Usage(f"--{option(param)}: {text!r} is no {param.kind}") from None
+        raise Usage(f"{spelled(param)}: {text!r} is no {param.kind}") from None
     except Usage as fault:
-        raise Usage(f"--{option(param)}: {fault.message}", hint=fault.hint) from None
+        raise Usage(f"{spelled(param)}: {fault.message}", hint=fault.hint) from None
 
 
 def option(param: Param) -> str:
@@ -36,10 +37,17 @@ def option(param: Param) -> str:
     return param.name.rstrip("_").replace("_", "-")
 
 
+def spelled(param: Param) -> str:
+    """Return what a message calls a parameter: a word by its name in the usage line, an option with its dashes."""
+    return param.name.rstrip("_").upper() if param.positional else f"--{option(param)}"
+
+
 def _choice(param: Param, text: str) -> str:
     lowered = text.strip().lower()
     if lowered not in param.choices:
-        raise Usage(f"--{option(param)}: {text!r} is none of {', '.join(param.choices)}")
+        close = difflib.get_close_matches(lowered, param.choices, n=1)
+        hint = f"did you mean {close[0]}?" if close else ""
+        raise Usage(f"{spelled(param)}: {text!r} is none of {', '.join(param.choices)}", hint=hint)
     return lowered
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,11 +11,12 @@ from coord.git import discovery
 from coord.git.repo import Git
 from coord.model.errors import Refused, Unavailable
 
-State = Literal["installed", "missing", "other version"]
+State = Literal["installed", "missing", "other version", "not executable"]
 _BEGIN, _END = "# >>> coord >>>", "# <<< coord <<<"
 _OURS = re.compile(rf"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}\n", re.DOTALL)
 _SHELL = re.compile(r"#!\s*(?:/\S*/)?(?:env\s+(?:-\S+\s+)*)?(?:sh|bash|dash|zsh|ksh)\b")
 _SHEBANG = "#!/bin/sh\n"
+_IGNORED, _ALL = ".gitignore", b"*\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def folder(git: Git) -> Path:
     # The last one is coord's own, which keeps hooks out of what coord itself runs.
     *others, _own = git.run("config", "--path", "--null", "--get-all", "core.hooksPath").out.split(b"\0")[:-1]
     named = os.fsdecode(others[-1]) if others else ""
-    return Path(os.path.realpath(git.cwd / (named or discovery.find(git.cwd).common / "hooks")))
+    return Path(os.path.realpath(git.cwd / (named or own_folder(git))))
 
 
 def find(git: Git, name: str, lines: str) -> HookFile:
@@ -39,7 +41,10 @@ def find(git: Git, name: str, lines: str) -> HookFile:
     path = folder(git) / name
     text = _read(path)
     found = _OURS.search(text or "")
-    state: State = "missing" if found is None else "installed" if found[0] == _block(lines) else "other version"
+    state: State = "missing"
+    if found is not None:
+        as_now: State = "installed" if found[0] == _block(lines) else "other version"
+        state = as_now if os.access(path, os.X_OK) else "not executable"
     return HookFile(name, path, state)
 
 
@@ -47,16 +52,22 @@ def add(git: Git, name: str, lines: str) -> HookFile:
     """Put coord's LINES at the beginning of a hook, which is made where there is none.
 
     Raises:
-        Refused: the hook is no shell script, is kept by git itself, or leads elsewhere; says what to add by hand.
+        Refused: the hook is no shell script, is kept by git itself, or leads elsewhere; says what to do by hand.
     """
     path = folder(git) / name
+    if path.parent.exists() and not path.parent.is_dir():
+        raise Refused(
+            f"git runs no hooks here: core.hooksPath is {path.parent}, which is no folder",
+            hint="git config --show-origin core.hooksPath says where that is set; take it out there, "
+            f"or name a folder for this repository: git config core.hooksPath {shlex.quote(str(own_folder(git)))}",
+        )
     text = _read(path)
     by_hand = f"add these lines to it yourself:\n{lines}"
     if path.is_symlink():
         raise Refused(f"{path} is a link to {path.readlink()}", hint=by_hand)
     if text is not None and _OURS.search(text) is None:
         if not _SHELL.match(text):
-            raise Refused(f"{path} is no shell script, and coord leaves it alone", hint=by_hand)
+            raise Refused(f"{path} is no shell script, and coord leaves it alone", hint=_run_by_a_shell(path))
         if _is_kept(git, path):
             raise Refused(f"{path} is a file of the repository, and coord leaves it alone", hint=by_hand)
     if text is None:
@@ -66,7 +77,7 @@ def add(git: Git, name: str, lines: str) -> HookFile:
     else:
         shebang, _, rest = text.partition("\n")
         made = f"{shebang}\n{_block(lines)}{rest}"
-    _write(path, made)
+    _write(path, made, hide=not path.is_relative_to(discovery.find(git.cwd).common))
     return find(git, name, lines)
 
 
@@ -79,9 +90,21 @@ def remove(git: Git, name: str) -> bool:
     left = _OURS.sub("", text, count=1)
     if left == _SHEBANG:
         path.unlink()
+        _leave(path.parent)
     else:
-        _write(path, left)
+        _write(path, left, hide=False)
     return True
+
+
+def own_folder(git: Git) -> Path:
+    """Return the folder for hooks that git makes in each repository."""
+    return discovery.find(git.cwd).common / "hooks"
+
+
+def _run_by_a_shell(path: Path) -> str:
+    named, own = shlex.quote(str(path)), shlex.quote(f"{path}.own")
+    runs = f'printf \'#!/bin/sh\\nexec "$0.own" "$@"\\n\' > {named} && chmod +x {named}'
+    return f"let a shell script run it, then install again: mv {named} {own} && {runs} && coord guard install"
 
 
 def _block(lines: str) -> str:
@@ -96,16 +119,28 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, *, hide: bool) -> None:
+    """Write a hook whole; HIDE a folder that is made for it, which a working tree must not show."""
     beside = path.with_name(f"{path.name}.coord-tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True)
+            if hide:
+                (path.parent / _IGNORED).write_bytes(_ALL)
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o755
         beside.write_bytes(text.encode(errors="surrogateescape"))
         beside.chmod(mode | 0o111)
         beside.replace(path)
     except OSError as error:
         raise Unavailable(f"cannot write the hook {path}: {error.strerror}", hint="see who may write there") from error
+
+
+def _leave(folder: Path) -> None:
+    """Remove a folder that only coord's hooks were in."""
+    ignored = folder / _IGNORED
+    if [*folder.iterdir()] == [ignored] and ignored.read_bytes() == _ALL:
+        ignored.unlink()
+        folder.rmdir()
 
 
 def _is_kept(git: Git, path: Path) -> bool:

@@ -101,6 +101,8 @@ def test_every_parameter_is_in_the_table_and_every_result_has_a_schema() -> None
         (("mial",), 2, "did you mean `coord mail`"),
         (("mail", "snd"), 2, "did you mean `coord mail send`"),
         (("mail", "send", "--subjct", "x"), 2, "--subject"),
+        (("agents", "install", "cluade"), 2, "CLIENTS: 'cluade' is none of claude, codex, gemini, guide"),
+        (("agents", "install", "cluade"), 2, "did you mean claude?"),
         (("mail", "send"), 2, "coord mail send --help"),
         (
             ("mail", "send", "frontend", "x", "--priority", "critical", "--as", "backend"),

@@ -205,7 +205,7 @@ def _one(name: str, param: Param, value: object) -> object:
     try:
         return wire.parse(param, text)
     except Usage as fault:
-        said = fault.message.removeprefix(f"--{wire.option(param)}: ")
+        said = fault.message.removeprefix(f"{wire.spelled(param)}: ")
         raise Usage(f"{name}: {said}", hint=fault.hint) from None
 
 

@@ -7,6 +7,7 @@ from coord.model.errors import CoordError
 from coord.service.coord import Coord
 from coord.service.doctor import (
     clocks,
+    commitguard,
     configured,
     derived,
     drifted,
@@ -70,6 +71,7 @@ CONTENT: tuple[Check, ...] = (
     trees.gone,
     trees.cut_off,
     trees.links,
+    commitguard.lacking,
 )
 CHECKS = (*GROUNDWORK, *CONTENT)
 

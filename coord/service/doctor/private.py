@@ -11,7 +11,16 @@ from coord.service.doctor.kept import FOLDER, Kept
 from coord.stores import durable
 
 _FOLDERS = ("journal", "guards", "bells", "tmp", "waiting", "seen", "gates", "sessions", "edits", FOLDER)
-_FILES = ("healed", "daemon.json", "index.db*", "journal/state.json", "journal/*.log", "guards/*.lock", "seen/*")
+_FILES = (
+    "healed",
+    "guard",
+    "daemon.json",
+    "index.db*",
+    "journal/state.json",
+    "journal/*.log",
+    "guards/*.lock",
+    "seen/*",
+)
 
 
 def missing(coord: Coord) -> Iterator[Finding]:
