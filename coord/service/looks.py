@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from sys import intern
 from time import time
 from typing import Literal
 
@@ -29,8 +30,6 @@ _BY_HAND = ("only in files", "only in ledger", "differs")
 # A file may change twice within one tick of the file system's clock, 2 s at worst (FAT).
 _TICK = timedelta(seconds=2)
 
-Stamp = tuple[int, int, int, int]
-
 
 @dataclass(frozen=True, slots=True)
 class Drift:
@@ -53,12 +52,13 @@ class Looks:
 
     Looking again at what has not changed reads no file and runs no git: keep one where you look
     often. What changed less than a TICK ago is not remembered, since it may change again unseen.
+    Of thousands of files, keys and blobs are kept once, and the stat's numbers as their hash: that is megabytes.
     """
 
     def __init__(self, coord: Coord, *, tick: timedelta = _TICK) -> None:
         self.coord = coord
         self._tick = tick.total_seconds()
-        self._blobs: dict[str, tuple[Stamp, str]] = {}
+        self._blobs: dict[str, tuple[int, str]] = {}
         self._tree: tuple[str | None, dict[str, str]] = (None, {})
 
     def tree(self) -> dict[str, str]:
@@ -66,7 +66,7 @@ class Looks:
         tip = self.coord.ledger.tip()
         if tip != self._tree[0]:
             found = history.tree(self.coord.git, tip) if tip else {}
-            self._tree = (tip, {key: blob for key, blob in found.items() if keys.is_record(key)})
+            self._tree = (tip, {intern(key): intern(blob) for key, blob in found.items() if keys.is_record(key)})
         return self._tree[1]
 
     @property
@@ -107,12 +107,12 @@ class Looks:
 
     def _blob(self, key: str) -> str | None:
         try:
-            status = os.stat(self.coord.home / key, follow_symlinks=False)
+            status = os.stat(f"{self.coord.home}/{key}", follow_symlinks=False)
         except FileNotFoundError:
             return None
         if status.st_size > SIZE_LIMIT:
             return _TOO_LARGE
-        stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        stamp = hash((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         known = self._blobs.get(key)
         if known is not None and known[0] == stamp:
             return known[1]
@@ -120,7 +120,7 @@ class Looks:
         stored = self.coord.store.get(key)
         if stored is None:
             return None
-        blob = self.coord.blob_id(stored.data)
+        blob = intern(self.coord.blob_id(stored.data))
         if max(status.st_mtime, status.st_ctime) < looked_at - self._tick:
             self._blobs[key] = (stamp, blob)
         return blob
