@@ -12,8 +12,8 @@ import coord
 from bench import agents, ahead, growth, hands, hooks, leases, ledger, mail, merging, size, upkeep
 from bench.ground import Scale
 from coord.faces.pages.bench import COLUMNS, cells
-from coord.service.bench import machine
-from coord.service.benchrows import Row
+from coord.service.measuring.bench import machine
+from coord.service.measuring.benchrows import Row
 
 ALL: tuple[Callable[[Scale], Iterator[Row]], ...] = (
     mail.one_sender,

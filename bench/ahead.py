@@ -10,10 +10,10 @@ from bench import ground
 from bench.ground import Scale
 from coord.git.repo import Git
 from coord.service import worktrees
-from coord.service.benchground import AGENTS
-from coord.service.benchrows import Row, paired, times
 from coord.service.coord import Coord
 from coord.service.foresight import Foresight
+from coord.service.measuring.benchground import AGENTS
+from coord.service.measuring.benchrows import Row, paired, times
 
 _FILES = 5_000
 _CHANGED, _SHARED = 12, 3  # files that each branch changes, and how many of them others change as well

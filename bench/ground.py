@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from coord.service import benchground
-from coord.service.benchground import AGENTS
+from coord.service.measuring import benchground
+from coord.service.measuring.benchground import AGENTS
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bench import ground, plot, size, sized
 from bench.ground import Scale
-from coord.service.bench import machine
-from coord.service.benchrows import p50
+from coord.service.measuring.bench import machine
+from coord.service.measuring.benchrows import p50
 
 DOCS = ground.ROOT / "docs"
 _PLACE = re.compile(r"(?<=<!-- growth -->\n).*?(?=<!-- /growth -->)", re.DOTALL)

@@ -15,11 +15,11 @@ import watchdog.observers
 from bench import ground
 from bench.ground import Scale
 from coord.model import keys
-from coord.service import benchground
-from coord.service.benchcrowd import crowd
-from coord.service.benchground import AGENTS
-from coord.service.benchrows import Row, Work, p, p50
 from coord.service.coord import Coord
+from coord.service.measuring import benchground
+from coord.service.measuring.benchcrowd import crowd
+from coord.service.measuring.benchground import AGENTS
+from coord.service.measuring.benchrows import Row, Work, p, p50
 
 _MB = 1 << 20
 _LIMIT = 600.0

@@ -12,9 +12,9 @@ from pathlib import Path
 import coord
 from bench import ground
 from bench.ground import Scale
-from coord.service import benchground
-from coord.service.benchground import AGENTS
-from coord.service.benchrows import Row, p, p50
+from coord.service.measuring import benchground
+from coord.service.measuring.benchground import AGENTS
+from coord.service.measuring.benchrows import Row, p, p50
 
 _THIN = Path(coord.__file__).parent / "thin" / "hook.py"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bench import ground, postgres
 from bench.ground import Scale
-from coord.service import bench, benchground
-from coord.service.benchcrowd import Loop, crowd, times_of
-from coord.service.benchground import named
-from coord.service.benchrows import Row, p, p50, times
+from coord.service.measuring import bench, benchground
+from coord.service.measuring.benchcrowd import Loop, crowd, times_of
+from coord.service.measuring.benchground import named
+from coord.service.measuring.benchrows import Row, p, p50, times
 
 _CONTENDERS = (1, 13, 50, 200)
 _NAMES = named(max(_CONTENDERS))

@@ -9,11 +9,12 @@ from bench import ground
 from bench.ground import Scale
 from coord.git import ledger
 from coord.model.records import Event
-from coord.service import benchground, mail
-from coord.service.benchground import AGENTS
-from coord.service.benchrows import Row, rate, timed
+from coord.service import mail
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.service.measuring import benchground
+from coord.service.measuring.benchground import AGENTS
+from coord.service.measuring.benchrows import Row, rate, timed
 
 _IDENTITY = ("-c", "user.name=b", "-c", "user.email=b@b", "-c", "commit.gpgSign=false")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from bench import ground
 from bench.ground import Scale
 from coord.git import history
-from coord.service import bench, benchground
-from coord.service.benchcrowd import crowd
-from coord.service.benchground import AGENTS
-from coord.service.benchrows import Row, p, p50
 from coord.service.coord import Coord
+from coord.service.measuring import bench, benchground
+from coord.service.measuring.benchcrowd import crowd
+from coord.service.measuring.benchground import AGENTS
+from coord.service.measuring.benchrows import Row, p, p50
 
 
 def one_sender(scale: Scale) -> Iterator[Row]:

@@ -13,9 +13,9 @@ from coord.daemon.observe import Observer
 from coord.daemon.plan import Hint
 from coord.daemon.rules.merge import merge as rule
 from coord.service import merges
-from coord.service.benchground import AGENTS
-from coord.service.benchrows import Row, p50, paired, times
 from coord.service.coord import Coord
+from coord.service.measuring.benchground import AGENTS
+from coord.service.measuring.benchrows import Row, p50, paired, times
 from coord.service.merging.landing import Landing
 
 _FILES, _SPARE = 500, 400

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from coord.service.benchrows import Work
+from coord.service.measuring.benchrows import Work
 
 _POLL = 0.001
 _ELSEWHERE = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")

@@ -12,11 +12,12 @@ from bench import ground, sized
 from bench.ground import Scale
 from coord.git.ledger import REF
 from coord.git.repo import Git
-from coord.service import benchground, history, locks, mail
-from coord.service.benchground import AGENTS
-from coord.service.benchrows import Row, Work, p50, timed, times
+from coord.service import history, locks, mail
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.service.measuring import benchground
+from coord.service.measuring.benchground import AGENTS
+from coord.service.measuring.benchrows import Row, Work, p50, timed, times
 
 DEEDS = ("send", "commit", "list", "lock", "log")
 _COMMITS = 100_000

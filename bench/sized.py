@@ -18,10 +18,11 @@ from coord.git.ledger import Ledger
 from coord.git.repo import Git
 from coord.model import codec, ids, keys
 from coord.model.records import Change, Event, Message
-from coord.service import benchground, locks, mail, setup
-from coord.service.benchground import AGENTS
+from coord.service import locks, mail, setup
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.service.measuring import benchground
+from coord.service.measuring.benchground import AGENTS
 
 SIZES = (100, 1_000, 10_000, 100_000)
 READER = "reader"  # whose mailbox is the same at every size

@@ -11,11 +11,12 @@ import psutil
 from bench import ground
 from bench.ground import Scale
 from coord.git import joining, maintain
-from coord.service import benchground, mail
-from coord.service.benchground import AGENTS
-from coord.service.benchrows import Row, p, p50
+from coord.service import mail
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.service.measuring import benchground
+from coord.service.measuring.benchground import AGENTS
+from coord.service.measuring.benchrows import Row, p, p50
 
 _MB = 1 << 20
 _MOST_PACKS, _MOST_LOOSE = 50, 6_700  # from here on the owner's own git stops to collect garbage

@@ -31,6 +31,13 @@ _NOUNS = (
     "watching",
     "worktrees",
 )
+# Where a noun has a room of its own.
+_BELOW = {
+    "bench": "measuring.bench",
+    "doctor": "doctor.command",
+    "guarding": "guard.guarding",
+    "sessions": "session.sessions",
+}
 
 # And those that only who writes, who asks the ledger, or who meets the unusual, needs.
 _ROOMS = (
@@ -43,7 +50,7 @@ _ROOMS = (
     "coord.model.scope",
     "coord.model.secrets",
     "coord.model.yamlevents",
-    "coord.service.adopt",
+    "coord.service.byhand.adopt",
     "coord.service.brake",
     "coord.service.committer",
     "coord.service.delivery",
@@ -59,8 +66,7 @@ _ROOMS = (
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 deferral.defer(_PARTIES)
 deferral.defer(_ROOMS)
-deferral.defer(f"coord.service.{noun}" for noun in _NOUNS if noun != "doctor")
-deferral.defer(("coord.service.doctor.command",))
+deferral.defer(f"coord.service.{_BELOW.get(noun, noun)}" for noun in _NOUNS)
 deferral.defer(f"coord.faces.pages.{noun}" for noun in _NOUNS)
 
 from coord.faces import cli, own, page

@@ -31,7 +31,8 @@ from coord.model import (
 )
 from coord.model.errors import Corrupt
 from coord.model.records import Change, Lock
-from coord.service import adopt, checkpoints, decisions, mail
+from coord.service import checkpoints, decisions, mail
+from coord.service.byhand import adopt
 from coord.service.committer import Committer
 from coord.service.leasebook import Book
 from coord.stores import files, folders, framing

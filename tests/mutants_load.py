@@ -17,7 +17,8 @@ from coord.daemon.rules import sweep
 from coord.git import ledger, maintain
 from coord.model.eventline import Noted
 from coord.model.records import Event, Message, Process
-from coord.service import adopt, handwritten, mail
+from coord.service import mail
+from coord.service.byhand import adopt, handwritten
 from coord.service.committer import Committer
 from coord.service.coord import Coord
 from coord.stores import claim, oslock

@@ -9,7 +9,8 @@ import pytest
 from coord.model import keys, secrets
 from coord.model.records import Event
 from coord.model.secrets import Found, Rule
-from coord.service import adopt, screen
+from coord.service import screen
+from coord.service.byhand import adopt
 from coord.service.coord import Coord
 from coord.service.screen import Screen
 

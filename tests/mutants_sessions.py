@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from coord.faces.mcp.facts import Facts
-from coord.service import sessions, speaking
+from coord.service.session import sessions, speaking
 from coord.stores import oslock
 
 Plant = Callable[[pytest.MonkeyPatch], None]

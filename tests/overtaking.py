@@ -9,8 +9,9 @@ from hooking import hook, recorded
 from support import git
 
 from coord.model.fencing import Judged
-from coord.service import fencing, guarding, locks, worktrees
+from coord.service import locks, worktrees
 from coord.service.coord import Coord
+from coord.service.guard import fencing, guarding
 
 Open = Callable[..., Coord]
 PATH = "src/held.py"

@@ -15,7 +15,8 @@ from unittest.mock import patch
 
 from support import git
 
-from coord.service import adopt, checkpoints, decisions, locks, mail, merges, setup, verify
+from coord.service import checkpoints, decisions, locks, mail, merges, setup, verify
+from coord.service.byhand import adopt
 from coord.service.clock import SystemClock
 from coord.service.command import Prose
 from coord.service.coord import DAEMON_BELL, Coord

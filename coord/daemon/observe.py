@@ -13,10 +13,12 @@ from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
 from coord.model.foresight import Pair
 from coord.model.records import Lock, MergeRequest
-from coord.service import calling, clock, foresight, handwritten, keepup, leasebook, looks, verify
+from coord.service import clock, foresight, keepup, leasebook, looks, verify
+from coord.service.byhand import handwritten
 from coord.service.clock import Pace
 from coord.service.coord import Coord
 from coord.service.foresight import Forecast, Place
+from coord.service.wake import calling
 
 R = TypeVar("R")
 _REMINDERS = ("mail.reminded", "mail.escalated")

@@ -26,9 +26,11 @@ from coord.daemon.plan import (
 )
 from coord.git import maintain
 from coord.model.errors import CoordError
-from coord.service import adopt, calling, foresight, keepup, leasebook, restoring, upkeep, verify, watching
+from coord.service import foresight, keepup, leasebook, restoring, upkeep, verify, watching
+from coord.service.byhand import adopt
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
+from coord.service.wake import calling
 
 _FIRST, _LONGEST = timedelta(seconds=1), timedelta(minutes=5)
 

@@ -7,10 +7,11 @@ from coord.model import budget as tokens
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord, NotFound, Usage
 from coord.model.records import Change, Checkpoint
-from coord.service import brief, delivery, named, readable, standing
-from coord.service.brief import Brief
+from coord.service import delivery, named, readable, standing
 from coord.service.command import Prose, command, shown
 from coord.service.coord import Coord
+from coord.service.session import brief
+from coord.service.session.brief import Brief
 
 BY_ITSELF = "by itself, at "  # so begins the title of a checkpoint that nobody asked for
 _FOLDER = "checkpoints"

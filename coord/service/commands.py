@@ -6,11 +6,9 @@ from typing import Any
 
 from coord.service import (
     agents,
-    bench,
     checkpoints,
     decisions,
     foresight,
-    guarding,
     history,
     keepup,
     locks,
@@ -18,7 +16,6 @@ from coord.service import (
     mergegraph,
     merges,
     restoring,
-    sessions,
     status,
     testruns,
     verify,
@@ -27,6 +24,9 @@ from coord.service import (
 )
 from coord.service.command import Command
 from coord.service.doctor import command as doctoring
+from coord.service.guard import guarding
+from coord.service.measuring import bench
+from coord.service.session import sessions
 
 # Module and name rather than the command itself, so that running one loads that one only;
 # a test holds each command's own name against this list.

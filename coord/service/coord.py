@@ -25,7 +25,7 @@ from coord.service import brake as brakes
 from coord.service import committer as committing
 from coord.service import screen as screens
 from coord.service.clock import Clock, SystemClock
-from coord.service.presence import Presence
+from coord.service.session.presence import Presence
 from coord.stores import durable, oslock
 from coord.stores import journal as journals
 from coord.stores.files import FileStore

@@ -13,10 +13,11 @@ from coord.git.worktree import Worktree
 from coord.model import trailers
 from coord.model.errors import Conflict, NotFound, Refused, Unavailable
 from coord.model.untrusted import clean_line
-from coord.service import branches, delivery, sessions, worktrees
+from coord.service import branches, delivery, worktrees
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.merging import stacking, waiting
+from coord.service.session import sessions
 from coord.stores import durable, folders
 
 FOLDER = "following"

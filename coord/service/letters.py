@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from coord.model import codec, ids, keys, mailboxes, quoting
 from coord.model.errors import BadRecord, Corrupt, NotFound
 from coord.model.records import Message
-from coord.service import named, provenance
+from coord.service import named
+from coord.service.byhand import provenance
 from coord.service.coord import Coord
 
 

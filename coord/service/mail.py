@@ -8,7 +8,8 @@ from typing import Annotated
 from coord.model import codec, keys, mailboxes, quoting, times
 from coord.model.errors import BadRecord, HoldsSecret, Refused, TimedOut, UnknownAgent, Usage
 from coord.model.records import Ack, Change, Kind, Message, Priority
-from coord.service import adopt, delivery, handwritten, letters
+from coord.service import delivery, letters
+from coord.service.byhand import adopt, handwritten
 from coord.service.command import Prose, command, shown
 from coord.service.coord import Coord
 

@@ -15,11 +15,12 @@ from coord.model import codec, ids, keys, leases, mailboxes, scope
 from coord.model.errors import BadRecord, CoordError, TimedOut
 from coord.model.leases import Ask
 from coord.model.records import Lock, MergeRequest, Message, Mode, Priority
-from coord.service import branches, livefolders, merges, sessions, watching
+from coord.service import branches, livefolders, merges, watching
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
-from coord.service.sessions import Session
+from coord.service.session import sessions
+from coord.service.session.sessions import Session
 from coord.service.watching import Daemon
 from coord.stores.base import LEDGER
 

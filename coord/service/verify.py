@@ -12,11 +12,12 @@ from typing import Annotated
 from coord.git import history
 from coord.model import keys
 from coord.model.errors import Corrupt
-from coord.service import hands, livefolders, strays
+from coord.service import livefolders
+from coord.service.byhand import hands, strays
+from coord.service.byhand.strays import Stray
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.looks import Drift, Looks
-from coord.service.strays import Stray
 from coord.stores import oslock
 from coord.stores.base import LEDGER
 

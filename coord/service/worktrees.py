@@ -7,9 +7,10 @@ from coord.git import trash, worktree
 from coord.git.repo import Git
 from coord.model import mailboxes
 from coord.model.errors import NotFound, Refused, Usage
-from coord.service import branches, guarding
+from coord.service import branches
 from coord.service.command import command
 from coord.service.coord import Coord
+from coord.service.guard import guarding
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,27 +8,17 @@ from coord import deferral
 
 # What only some hooks need is loaded when they do.
 _LATER = (
-    *(
-        "git",
-        "sqlite_utils",
-        "filelock",
-        "psutil",
-        "difflib",
-        "rich",
-        "rich.cells",
-        "rich.console",
-        "rich.table",
-        "rich.text",
-    ),
-    *("coord.git.history", "coord.git.ledger", "coord.git.repo", "coord.git.tracked", "coord.git.worktree"),
-    *("coord.git.maintain", "coord.index", "coord.model.eventline", "coord.model.mending", "coord.model.routing"),
-    *("coord.model.secrets", "coord.model.trailers", "coord.model.yamlevents", "coord.model.yamltext"),
-    *("coord.service.adopt", "coord.service.brake", "coord.service.branches", "coord.service.brief"),
-    *("coord.service.checkpoints", "coord.service.committer", "coord.service.decisions", "coord.service.delivery"),
-    *("coord.service.editing", "coord.service.handing", "coord.service.handwritten", "coord.service.letters"),
-    *("coord.service.locks", "coord.service.parting", "coord.service.screen", "coord.service.standing"),
-    *("coord.service.calling", "coord.service.trespass", "coord.service.waiters", "coord.service.waking"),
-    *("coord.stores.journal", "coord.tmux"),
+    *("git", "sqlite_utils", "filelock", "psutil", "difflib", "rich", "rich.cells", "rich.console", "rich.table"),
+    *("rich.text", "coord.git.history", "coord.git.ledger", "coord.git.repo", "coord.git.tracked"),
+    *("coord.git.worktree", "coord.git.maintain", "coord.index", "coord.model.eventline", "coord.model.mending"),
+    *("coord.model.routing", "coord.model.secrets", "coord.model.trailers", "coord.model.yamlevents"),
+    *("coord.model.yamltext", "coord.service.byhand.adopt", "coord.service.brake", "coord.service.branches"),
+    *("coord.service.session.brief", "coord.service.checkpoints", "coord.service.committer"),
+    *("coord.service.decisions", "coord.service.delivery", "coord.service.guard.editing"),
+    *("coord.service.session.handing", "coord.service.byhand.handwritten", "coord.service.letters"),
+    *("coord.service.locks", "coord.service.session.parting", "coord.service.screen", "coord.service.standing"),
+    *("coord.service.wake.calling", "coord.service.guard.trespass", "coord.service.wake.waiters"),
+    *("coord.service.wake.waking", "coord.stores.journal", "coord.tmux"),
 )
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")

@@ -11,9 +11,10 @@ import pytest
 from hooking import daemon, hook, recorded
 from support import eventually, git
 
-from coord.service import checkpoints, locks, mail, sessions, status
+from coord.service import checkpoints, locks, mail, status
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.service.session import sessions
 from coord.thin import reach
 
 As = Callable[..., Coord]

@@ -21,9 +21,9 @@ from coord.faces.mcp import server, tools
 from coord.faces.mcp.calls import Caller, Hand, Outcome, call
 from coord.faces.mcp.facts import Facts
 from coord.model.records import Process
-from coord.service import sessions
 from coord.service.coord import Coord
-from coord.service.speaking import Origin
+from coord.service.session import sessions
+from coord.service.session.speaking import Origin
 from coord.stores import oslock
 
 As = Callable[..., Coord]

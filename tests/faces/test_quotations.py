@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from coord.faces import page, render
 from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message
-from coord.service import adopt, checkpoints, decisions, history, letters, locks, mail, merges, status
+from coord.service import checkpoints, decisions, history, letters, locks, mail, merges, status
+from coord.service.byhand import adopt
 from coord.service.command import Prose
 from coord.service.coord import Coord
 from coord.service.history import Happened

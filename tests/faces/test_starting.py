@@ -64,5 +64,5 @@ def test_a_hook_in_a_process_of_its_own_loads_little_and_runs_no_git(repo: Path,
 
     again()  # takes the lease; what follows is every further edit
     found = again()
-    assert found & _ALL <= {"coord.service.locks", "coord.service.sessions"}
+    assert found & _ALL <= {"coord.service.locks", "coord.service.session.sessions"}
     assert not found & _HEAVY

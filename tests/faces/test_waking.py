@@ -21,11 +21,13 @@ import pytest
 from hooking import THIN, daemon, hook, recorded
 from support import eventually
 
-from coord.service import history, mail, sessions, waiters, waking
+from coord.service import history, mail
 from coord.service.command import Prose
 from coord.service.coord import Coord
 from coord.service.history import Happened
-from coord.service.sessions import Session
+from coord.service.session import sessions
+from coord.service.session.sessions import Session
+from coord.service.wake import waiters, waking
 
 As = Callable[..., Coord]
 STANDIN = Path(__file__).parent.parent / "standin.py"

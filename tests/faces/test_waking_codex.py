@@ -15,9 +15,11 @@ from support import eventually
 from coord.config.schema import Config
 from coord.daemon.plan import Due, Hint, View, Wake
 from coord.daemon.rules.wake import wake
-from coord.service import history, mail, sessions, waking
+from coord.service import history, mail
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.service.session import sessions
+from coord.service.wake import waking
 
 As = Callable[..., Coord]
 SOON = 90.0

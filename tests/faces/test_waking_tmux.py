@@ -11,9 +11,11 @@ from support import eventually
 
 from coord import tmux
 from coord.model.errors import NotFound
-from coord.service import calling, history, mail, sessions, waking
+from coord.service import history, mail
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.service.session import sessions
+from coord.service.wake import calling, waking
 from coord.tmux import Ended, Pane
 
 As = Callable[..., Coord]

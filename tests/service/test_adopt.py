@@ -13,7 +13,8 @@ from support import eventually, git
 
 from coord.model import keys
 from coord.model.records import Event, Process
-from coord.service import adopt, handwritten, mail, verify
+from coord.service import mail, verify
+from coord.service.byhand import adopt, handwritten
 from coord.service.command import Prose
 from coord.service.coord import Coord
 from coord.stores import claim

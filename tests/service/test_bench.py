@@ -15,10 +15,10 @@ from support import eventually
 
 from coord.faces.pages.bench import cells
 from coord.model.errors import Refused, Unavailable, Usage
-from coord.service import bench, benchground, benchrows
-from coord.service.benchcrowd import crowd
-from coord.service.benchrows import Row
 from coord.service.coord import Coord
+from coord.service.measuring import bench, benchground, benchrows
+from coord.service.measuring.benchcrowd import crowd
+from coord.service.measuring.benchrows import Row
 from coord.stores import oslock
 
 As = Callable[..., Coord]
@@ -109,7 +109,7 @@ def test_no_time_is_no_measure(coord_for: As, seconds: float) -> None:
 
 def crowd_in_a_process_of_its_own(program: str) -> subprocess.CompletedProcess[str]:
     """Forking is for a process without threads, which a test runner's may not be."""
-    text = f"from coord.service.benchcrowd import crowd\nimport os, time\n{program}"
+    text = f"from coord.service.measuring.benchcrowd import crowd\nimport os, time\n{program}"
     return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
 
 

@@ -14,9 +14,9 @@ from coord.model import budget as tokens
 from coord.model import keys
 from coord.model.errors import UnknownAgent, Usage
 from coord.service import checkpoints, decisions, locks, mail, worktrees
-from coord.service.brief import Brief
 from coord.service.command import Prose
 from coord.service.coord import Coord
+from coord.service.session.brief import Brief
 
 CoordFor = Callable[..., Coord]
 

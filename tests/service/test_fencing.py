@@ -14,7 +14,8 @@ from support import eventually, git
 
 from coord.model import leasetrailers
 from coord.model.errors import StaleToken
-from coord.service import editnotes, guarding, locks, mail
+from coord.service import locks, mail
+from coord.service.guard import editnotes, guarding
 
 
 @pytest.fixture

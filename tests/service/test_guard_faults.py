@@ -11,7 +11,7 @@ from support import git
 
 from coord.model.errors import Usage
 from coord.service import locks, mail
-from coord.service.callers import Called
+from coord.service.session.callers import Called
 
 CONFIG = ".coord.yaml"
 LEDGER = "refs/heads/coord/ledger"

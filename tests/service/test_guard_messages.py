@@ -11,7 +11,8 @@ from coord.git import commits
 from coord.git.repo import Git
 from coord.model import leasetrailers
 from coord.model.errors import Refused
-from coord.service import guarding, locks
+from coord.service import locks
+from coord.service.guard import guarding
 
 
 @pytest.fixture

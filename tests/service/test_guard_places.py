@@ -12,9 +12,10 @@ import pytest
 from support import git
 
 from coord.model.errors import Refused
-from coord.service import guarding, locks, worktrees
+from coord.service import locks, worktrees
 from coord.service.coord import Coord
 from coord.service.doctor import command as doctors
+from coord.service.guard import guarding
 
 Open = Callable[..., Coord]
 BIN = Path(sys.executable).parent

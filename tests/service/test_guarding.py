@@ -10,8 +10,9 @@ import pytest
 from support import git
 
 from coord.model.errors import LeaseHeld, Refused
-from coord.service import guarding, locks, mail, worktrees
+from coord.service import locks, mail, worktrees
 from coord.service.coord import Coord
+from coord.service.guard import guarding
 
 Open = Callable[..., Coord]
 HELD = "src/held.py"

@@ -21,9 +21,10 @@ from coord.daemon.plan import Behind, Follow, Foreseen, Hint, View
 from coord.daemon.rules.follow import follow
 from coord.faces import render
 from coord.git import indexlock
-from coord.service import keepup, merges, sessions, worktrees
+from coord.service import keepup, merges, worktrees
 from coord.service.coord import Coord
 from coord.service.foresight import Foresight
+from coord.service.session import sessions
 from coord.stores import oslock
 
 As = Callable[..., Coord]

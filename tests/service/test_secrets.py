@@ -19,7 +19,8 @@ from support import git
 from coord.faces import cli
 from coord.main import tree
 from coord.model.errors import Corrupt, HoldsSecret, Refused, TimedOut
-from coord.service import adopt, checkpoints, decisions, delivery, locks, mail, merges, verify
+from coord.service import checkpoints, decisions, delivery, locks, mail, merges, verify
+from coord.service.byhand import adopt
 from coord.service.command import Prose
 from coord.service.coord import Coord
 

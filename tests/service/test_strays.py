@@ -12,7 +12,8 @@ from farming import Farm, old
 from support import git
 
 from coord.model import codec, keys
-from coord.service import adopt, handwritten, mail, strays, verify
+from coord.service import mail, verify
+from coord.service.byhand import adopt, handwritten, strays
 from coord.service.coord import Coord
 from coord.service.doctor import command, patient
 

@@ -11,7 +11,8 @@ from coord.daemon import settled
 from coord.daemon.plan import Aged, Ruled
 from coord.model import ids, keys
 from coord.model.errors import NotFound
-from coord.service import adopt, decisions, upkeep, verify, watching
+from coord.service import decisions, upkeep, verify, watching
+from coord.service.byhand import adopt
 from coord.service.command import Prose
 from coord.service.coord import Coord
 

@@ -17,7 +17,8 @@ from powercut import Cut, Run, State
 
 from coord.model import keys
 from coord.model.errors import CoordError
-from coord.service import adopt, mail, verify
+from coord.service import mail, verify
+from coord.service.byhand import adopt
 from coord.service.command import Prose
 from coord.service.coord import Coord
 

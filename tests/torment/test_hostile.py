@@ -24,7 +24,8 @@ from coord.model import keys
 from coord.model.errors import CoordError
 from coord.model.records import Change
 from coord.model.untrusted import UNSAFE
-from coord.service import adopt, checkpoints, decisions, locks, mail, verify
+from coord.service import checkpoints, decisions, locks, mail, verify
+from coord.service.byhand import adopt
 from coord.service.command import Prose
 from coord.service.coord import Coord
 

@@ -18,7 +18,8 @@ import tiers
 from coord.model import codec
 from coord.model.errors import CoordError
 from coord.model.records import Change
-from coord.service import adopt, checkpoints, locks, mail, verify
+from coord.service import checkpoints, locks, mail, verify
+from coord.service.byhand import adopt
 from coord.service.command import Prose
 from coord.service.coord import Coord
 

@@ -13,10 +13,13 @@ from coord.faces.hooks.dialect import Answer
 from coord.faces.hooks.payload import Event, Hooked
 from coord.model.errors import CoordError
 from coord.model.untrusted import clean_line
-from coord.service import calling, checkpoints, editnotes, handing, parting, sessions, trespass, waiters, waking
-from coord.service.callers import Called
-from coord.service.handing import Handing
-from coord.service.sessions import Kept, Session, State, Wake
+from coord.service import checkpoints
+from coord.service.guard import editnotes, trespass
+from coord.service.session import handing, parting, sessions
+from coord.service.session.callers import Called
+from coord.service.session.handing import Handing
+from coord.service.session.sessions import Kept, Session, State, Wake
+from coord.service.wake import calling, waiters, waking
 
 _PATIENCE, _LAST_PATIENCE = 1.0, 30.0  # who ends comes no second time
 _OFTEN = 1800.0  # seconds; one client tells of a compaction before every request to its model

@@ -5,9 +5,9 @@ from coord.faces.hooks.payload import Hooked
 from coord.model.errors import CoordError, Corrupt, LeaseHeld, Unavailable
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
-from coord.service import editing
-from coord.service.callers import Called
-from coord.service.editing import Ruling
+from coord.service.guard import editing
+from coord.service.guard.editing import Ruling
+from coord.service.session.callers import Called
 
 
 def edit(hooked: Hooked, coord: Called, agent: str, answer: Answer) -> None:

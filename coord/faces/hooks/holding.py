@@ -1,9 +1,9 @@
 """At a stop: go on while pressing mail is unread, as often as the client allows, and never for ever."""
 
-from coord.service import handing
 from coord.service.coord import Coord
-from coord.service.handing import Handing
-from coord.service.sessions import Memory
+from coord.service.session import handing
+from coord.service.session.handing import Handing
+from coord.service.session.sessions import Memory
 
 MOST = 8
 _BUDGET = 1_500

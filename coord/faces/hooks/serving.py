@@ -17,7 +17,7 @@ from coord.faces.hooks.dialect import Reply
 from coord.faces.hooks.payload import Hooked
 from coord.model.errors import CoordError, TimedOut
 from coord.model.untrusted import clean_line
-from coord.service.callers import Called
+from coord.service.session.callers import Called
 from coord.thin import hook, reach
 
 _SEEN_WITHIN = 2.0

@@ -14,9 +14,10 @@ from coord.faces.hooks.dialect import Answer
 from coord.faces.hooks.payload import Hooked
 from coord.model import keys
 from coord.model.records import Message
-from coord.service import sessions, waiters, waking
-from coord.service.callers import Called
-from coord.service.sessions import Kept
+from coord.service.session import sessions
+from coord.service.session.callers import Called
+from coord.service.session.sessions import Kept
+from coord.service.wake import waiters, waking
 
 WAY, MONITOR = "stop hook", "monitor"
 _PATIENCE = 5.0

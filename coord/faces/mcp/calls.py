@@ -14,9 +14,9 @@ from coord.faces.mcp.tools import Tool
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Unavailable
 from coord.model.untrusted import clean_line, clean_text
-from coord.service import speaking
 from coord.service.clock import SystemClock
-from coord.service.speaking import NOWHERE, Origin
+from coord.service.session import speaking
+from coord.service.session.speaking import NOWHERE, Origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from coord.faces.mcp.calls import Caller
-from coord.service import sessions
-from coord.service.speaking import Origin
+from coord.service.session import sessions
+from coord.service.session.speaking import Origin
 from coord.thin import relay
 
 _CODEX = "x-codex-turn-metadata"

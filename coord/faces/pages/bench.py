@@ -4,7 +4,7 @@ from functools import singledispatch
 
 from coord.faces.page import Block, Line, Style, Table
 from coord.faces.pages.words import unknown
-from coord.service import bench, benchrows
+from coord.service.measuring import bench, benchrows
 
 COLUMNS = ("what", "measured", "floor", "ratio", "to reach", "reached")
 

@@ -5,7 +5,8 @@ from functools import singledispatch
 from coord.faces.page import Block, Body, Line, Own, Table
 from coord.faces.pages.words import now, short, titled, unknown
 from coord.model import quoting, times
-from coord.service import brief, checkpoints
+from coord.service import checkpoints
+from coord.service.session import brief
 
 blocks = singledispatch(unknown)
 

@@ -5,7 +5,7 @@ from functools import singledispatch
 from coord.faces.page import Block, Line, Table
 from coord.faces.pages.words import unknown
 from coord.model import quoting
-from coord.service import guarding
+from coord.service.guard import guarding
 
 blocks = singledispatch(unknown)
 

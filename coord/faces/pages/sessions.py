@@ -7,8 +7,8 @@ from functools import singledispatch
 from coord.faces.page import Block, Line, Style, Table
 from coord.faces.pages.words import now, unknown
 from coord.model import quoting, times
-from coord.service import sessions
-from coord.service.sessions import Session, Wake
+from coord.service.session import sessions
+from coord.service.session.sessions import Session, Wake
 
 blocks = singledispatch(unknown)
 

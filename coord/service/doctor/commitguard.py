@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from functools import partial
 
-from coord.service import guarding
 from coord.service.coord import Coord
 from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
+from coord.service.guard import guarding
 
 
 def lacking(coord: Coord) -> Iterator[Finding]:

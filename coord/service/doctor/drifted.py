@@ -7,13 +7,14 @@ from functools import partial
 from coord.git import branch, history
 from coord.model.records import Change
 from coord.model.untrusted import several
-from coord.service import adopt, leasebook, livefolders, strays, verify
+from coord.service import leasebook, livefolders, verify
+from coord.service.byhand import adopt, strays
+from coord.service.byhand.strays import Stray
 from coord.service.coord import Coord
 from coord.service.doctor import guards, patient, pending
 from coord.service.doctor.finding import Finding, Mend, counted
 from coord.service.doctor.kept import Kept
 from coord.service.looks import Drift, Looks
-from coord.service.strays import Stray
 from coord.stores import claim
 from coord.stores.base import LEDGER
 

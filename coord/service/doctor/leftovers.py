@@ -13,11 +13,11 @@ from urllib.parse import unquote
 
 from coord.model import keys
 from coord.model.records import Process
-from coord.service import bench as measuring
 from coord.service.coord import CONFIG_NAME, Coord
 from coord.service.doctor import guards
 from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
+from coord.service.measuring import bench as measuring
 from coord.stores import oslock
 
 _REST = 60.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from coord.model.errors import BadRecord
 from coord.model.fencing import Passed
 from coord.model.records import MergeRequest
-from coord.service import fencing
 from coord.service.coord import Coord
+from coord.service.guard import fencing
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from coord import tmux
 from coord.model.errors import NotFound, TimedOut, Unavailable
 from coord.model.records import Message
-from coord.service import sessions, waking
 from coord.service.coord import Coord
-from coord.service.sessions import Kept, Session
+from coord.service.session import sessions
+from coord.service.session.sessions import Kept, Session
+from coord.service.wake import waking
 
 WAYS = {"codex": "codex queue", "gemini": "tmux"}
 _PATIENCE, _LONGEST = 1.0, 60.0

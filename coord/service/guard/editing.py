@@ -16,8 +16,9 @@ from coord.git import discovery
 from coord.model import leases, quoting, scope, scopetext, times
 from coord.model.errors import CoordError, Corrupt, LeaseHeld, Usage
 from coord.model.records import Lock
-from coord.service import editnotes, locks
+from coord.service import locks
 from coord.service.coord import Coord
+from coord.service.guard import editnotes
 from coord.service.locks import Verdict
 
 _FOLDER = "locks"

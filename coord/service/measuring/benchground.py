@@ -13,9 +13,9 @@ from pathlib import Path
 from coord.git.repo import Git
 from coord.model.errors import Unavailable
 from coord.service import locks, mail, setup, watching
-from coord.service.benchrows import Work
 from coord.service.command import Prose
 from coord.service.coord import DAEMON_BELL, Coord
+from coord.service.measuring.benchrows import Work
 from coord.stores import durable
 
 BODY_SIZE = 600

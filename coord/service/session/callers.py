@@ -9,8 +9,8 @@ from coord.git import discovery
 from coord.git.discovery import Place
 from coord.model import keys
 from coord.model.errors import CoordError, Unavailable, UnknownAgent, Usage
-from coord.service import sessions
 from coord.service.coord import CONFIG_NAME, Coord
+from coord.service.session import sessions
 
 
 class Called(Coord):

@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from coord.model.records import Message
-from coord.service import handing
 from coord.service.coord import Coord
-from coord.service.sessions import Kept, Session, Wake
+from coord.service.session import handing
+from coord.service.session.sessions import Kept, Session, Wake
 
 NOTICE = "coord: you have unread mail. If it is not shown beside this, call check_messages."
 _FIRST, _LONGEST = timedelta(minutes=1), timedelta(hours=1)  # until one that nothing came of is tried again

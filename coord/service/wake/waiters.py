@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from coord.model import keys
 from coord.model.records import Process
-from coord.service import sessions
 from coord.service.coord import Coord
-from coord.service.sessions import Session
+from coord.service.session import sessions
+from coord.service.session.sessions import Session
 from coord.stores import durable, oslock
 
 

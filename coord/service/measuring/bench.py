@@ -16,12 +16,13 @@ from typing import Annotated
 
 from coord.git import repo
 from coord.model.errors import Refused, Usage
-from coord.service import benchground, mail
-from coord.service.benchcrowd import crowd, times_of
-from coord.service.benchground import AGENTS, Floor
-from coord.service.benchrows import Row, limits, p, p50, paired, rate, times
+from coord.service import mail
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
+from coord.service.measuring import benchground
+from coord.service.measuring.benchcrowd import crowd, times_of
+from coord.service.measuring.benchground import AGENTS, Floor
+from coord.service.measuring.benchrows import Row, limits, p, p50, paired, rate, times
 from coord.stores import durable, oslock
 
 FOLDER = "bench"

@@ -19,11 +19,12 @@ from coord.model.errors import CoordError, Corrupt, LeaseHeld, Refused, StaleTok
 from coord.model.fencing import Passed, merged
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line, several
-from coord.service import branches, delivery, editing, fencing
-from coord.service.callers import Called
+from coord.service import branches, delivery
 from coord.service.command import command
 from coord.service.coord import Coord
+from coord.service.guard import editing, fencing
 from coord.service.leasebook import Book
+from coord.service.session.callers import Called
 from coord.stores import durable
 
 OVERRIDE = "COORD_OVERRIDE"

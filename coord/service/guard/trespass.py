@@ -17,7 +17,7 @@ from coord.service import delivery
 from coord.service.coord import Coord
 from coord.service.delivery import Route
 from coord.service.leasebook import Book
-from coord.service.sessions import Memory
+from coord.service.session.sessions import Memory
 
 _SHOWN = 20
 _MOST = 500

@@ -7,8 +7,8 @@ the session that its client names, else of the one whose process it was started 
 
 from dataclasses import dataclass
 
-from coord.service import sessions
 from coord.service.coord import Coord
+from coord.service.session import sessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from coord.model.codec import Draft
 from coord.model.errors import BadRecord, HoldsSecret, Unavailable
 from coord.model.records import Change, Message
 from coord.model.untrusted import clean_line
-from coord.service import delivery, handwritten
+from coord.service import delivery
+from coord.service.byhand import handwritten
 from coord.service.coord import Coord
 from coord.service.delivery import Route
 from coord.stores import claim, durable

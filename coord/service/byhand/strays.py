@@ -8,7 +8,7 @@ from time import time
 
 from coord.model import keys, mailboxes
 from coord.model.untrusted import clean_line
-from coord.service import handwritten
+from coord.service.byhand import handwritten
 from coord.service.coord import Coord
 from coord.stores import claim
 

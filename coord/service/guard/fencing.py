@@ -21,9 +21,10 @@ from coord.model.errors import BadRecord, Corrupt, StaleToken, Unavailable
 from coord.model.fencing import Judged, Passed, Work
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
-from coord.service import branches, editnotes
+from coord.service import branches
 from coord.service.coord import Coord
-from coord.service.editnotes import Note
+from coord.service.guard import editnotes
+from coord.service.guard.editnotes import Note
 from coord.service.leasebook import Book
 
 # How much older than a change a lease may be, by its grant, that is looked for because no token was noted.

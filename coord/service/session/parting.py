@@ -11,7 +11,7 @@ from coord.model.records import Checkpoint
 from coord.service import checkpoints
 from coord.service.command import Prose
 from coord.service.coord import Coord
-from coord.service.sessions import Kept
+from coord.service.session.sessions import Kept
 
 
 def save(coord: Coord, agent: str, kept: Kept, when: str) -> None:

@@ -16,7 +16,8 @@ from coord.model.budget import Section
 from coord.model.errors import BadRecord
 from coord.model.records import Checkpoint, Decision, Lock, Message
 from coord.model.untrusted import clean_line, clean_text
-from coord.service import adopt, branches, decisions, letters, standing, worktrees
+from coord.service import branches, decisions, letters, standing, worktrees
+from coord.service.byhand import adopt
 from coord.service.coord import Coord
 from coord.service.standing import Commits, Standing
 

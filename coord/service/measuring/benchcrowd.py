@@ -13,7 +13,7 @@ from types import FrameType
 from typing import IO, NoReturn
 
 from coord.model.errors import Unavailable
-from coord.service.benchrows import Work, timed
+from coord.service.measuring.benchrows import Work, timed
 
 _PAUSE = 0.002
 _READY = b"."

@@ -1,0 +1,1 @@
+"""How fast coord is on a machine, beside the floor of its disk."""

@@ -1,0 +1,1 @@
+"""Waking a session that is idle when mail comes."""
