@@ -10,7 +10,7 @@ from pathlib import Path
 
 from doomed import Warm, warmed
 from killing import Ground
-from owner import commit_by_hand
+from owner import commit_by_hand, is_in
 from support import at_rest, eventually, git
 
 from coord.service import mail, merges
@@ -55,6 +55,7 @@ class Landing(Ground):
         git(repo, "commit", "-qam", "configured")
         base = git(repo, "rev-parse", "main")
         git(repo, "branch", "trunk", base)
+        self.first = {"main": base, "trunk": base}
         commits = (
             f"commit refs/heads/work/{number}\ncommitter Owner <owner@example.com> 1700000000 +0000\ndata 4\nwork\n"
             f"from {base}\nM 644 inline work/{number}\ndata 4\nwork\n"
@@ -96,6 +97,40 @@ class Testing(Landing):
     def prepare(self) -> None:
         for _ in range(self.chance.randint(1, 3)):
             super().prepare()
+
+
+class Pushing(Testing):
+    """What is tested goes to a remote first, to which others push as well."""
+
+    role = "push"
+    settings = "test: 'git status --porcelain', parallel: 2, push: origin"
+
+    def __init__(self, repo: Path, warm: list[Warm], chance: random.Random, mutant: str = "") -> None:
+        self.far = repo.with_name(f"{repo.name}-far.git")
+        git(repo, "init", "-q", "--bare", str(self.far))
+        git(repo, "remote", "add", "origin", str(self.far))
+        self.theirs: list[str] = []
+        super().__init__(repo, warm, chance, mutant)
+
+    def kill(self, family: bool, after: float | None) -> None:
+        super().kill(family, after)
+        self.compare()
+
+    def heal(self) -> None:
+        if is_in(self.far, "trunk", "trunk") and self.chance.random() < 0.5:
+            self.theirs.append(commit_by_hand(self.far, self.ref))
+        Ground.heal(self)
+
+    def audit(self) -> None:
+        super().audit()
+        self.compare()
+        assert all(is_in(self.far, commit, "trunk") for commit in self.theirs), "the remote lost what others pushed"
+
+    def compare(self) -> None:
+        """Prove that nothing that landed is here and not at the remote."""
+        for into in ("main", "trunk"):
+            tip = git(self.repo, "rev-parse", into)
+            assert tip == self.first[into] or is_in(self.far, tip, into), f"{into} is here what it is not at the remote"
 
 
 class Watching(Landing):
@@ -151,7 +186,7 @@ class Watching(Landing):
             )
 
 
-GROUNDS = {one.role: one for one in (Ground, Reading, Committing, Landing, Testing, Watching)}
+GROUNDS = {one.role: one for one in (Ground, Reading, Committing, Landing, Testing, Pushing, Watching)}
 
 
 @contextmanager

@@ -9,8 +9,12 @@ from coord.git.ledger import Ledger
 from coord.git.repo import Done, Git
 from coord.model.eventline import Noted
 from coord.model.records import Change, Event, Process
+from coord.service import branches
 from coord.service.committer import Committer
 from coord.service.coord import Coord
+from coord.service.merging.line import Line
+from coord.service.merging.moving import Moving
+from coord.service.merging.stacking import Keyed
 from coord.stores.files import FileStore
 from coord.stores.journal import Journal, Pending
 
@@ -96,6 +100,16 @@ def _merged_again() -> None:
     merge.already_in = never
 
 
+def _moved_before_pushed() -> None:
+    push = Moving._push
+
+    def hasty(self: Moving, line: Line, members: list[Keyed]) -> bool:
+        merge.move(self.coord.git, branches.ref(line.into), members[-1][1].candidate, line.here)
+        return push(self, line, members)
+
+    Moving._push = hasty  # type: ignore[method-assign]
+
+
 def _moved_blindly() -> None:
     def force(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge") -> None:
         git.run("update-ref", "--create-reflog", "-m", message, ref, new)
@@ -146,6 +160,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "never swept": _never_swept,
     "merged again": _merged_again,
     "moved blindly": _moved_blindly,
+    "moved before pushed": _moved_before_pushed,
     "ledger forced": _ledger_forced,
     "live locks removed": _live_locks_removed,
     "index touched": _index_touched,

@@ -131,5 +131,6 @@ ROLES: dict[str, Callable[[Path, Plan, Say], None]] = {
     "commit": commit,
     "land": land,
     "queue": queue,
+    "push": queue,
     "watch": watch,
 }

@@ -15,6 +15,7 @@ NAME = "{name}"
 _LONGEST = 500
 _STEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _PATH_LIKE = re.compile(r"[/.*?\[\]\\]")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # The rules of git check-ref-format.
@@ -137,6 +138,12 @@ def branch(name: str) -> None:
     if found := _NO_BRANCH.search(name):
         reason = f"because of {found.group()!a}" if found.group() else "to git"
         raise Usage(f"{name!a} is no name for a branch {reason}", hint="See `git help check-ref-format`.")
+
+
+def remote(name: str) -> None:
+    """Check that NAME may be what git calls a remote; where that is, git knows."""
+    if not _REMOTE.fullmatch(name) or _NO_BRANCH.search(name):
+        raise Usage(f"{name[:60]!a} is no name of a remote", hint="Write the name, not where it is: origin.")
 
 
 def agent_branch(template: str) -> None:

@@ -126,6 +126,7 @@ class Merge:
     batch: Annotated[int, Key("at most so many branches are tested together", checks.between(1, 200))] = 16
     parallel: Annotated[int, Key("so many tests may run side by side", checks.between(1, 64))] = 1
     resolver: Annotated[str, Key("gets what conflicts with the base: an agent, or owner; empty for its author")] = ""
+    push: Annotated[str, Key("the remote that what lands is pushed to first; empty for none", checks.remote)] = ""
     steps: tuple[Step, ...] = ()
 
     @property

@@ -107,7 +107,8 @@ class MergeRequest:
     """A branch that waits to be merged, until it has landed or gone back to its author.
 
     `after` are the requests that must land before. While it is tested it is a member of a `batch`: `candidate`
-    is its own merge commit, upon `base`, which is the candidate of the member one `position` lower.
+    is its own merge commit, upon `base`, which is the candidate of the member one `position` lower. While it lands,
+    `was` is where the branch was before, if not at `base`.
     """
 
     id: str
@@ -126,6 +127,7 @@ class MergeRequest:
     position: int = 0
     base: str = ""
     candidate: str = ""
+    was: str = ""
     gate: str = ""
     result: str = ""
     body: str = ""

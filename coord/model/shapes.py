@@ -26,7 +26,7 @@ _ORDERS: Mapping[type[Record], str] = {
     Decision: "id made_by decided_at about choice confidence outcome outcome_at supersedes",
     MergeRequest: (
         "id title branch into head agent task requested_at state priority after reviewed "
-        "batch position base candidate gate result"
+        "batch position base candidate was gate result"
     ),
 }
 _RENAMED = {"sender": "from"}

@@ -21,12 +21,16 @@ _NO_WORDS = Prose("")
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The requests that wait, the next one first, whether a gate tests them, and what the owner has to set first."""
+    """The requests that wait, the next one first, whether a gate tests them, and what the owner has to set first.
+
+    `push` is the remote that has to have what lands.
+    """
 
     base: str
     gated: bool
     requests: tuple[MergeRequest, ...]
     lack: str = ""
+    push: str = ""
 
 
 @command("merge request", writes=True, example="coord merge request --title 'Chef profiles from the Customers sheet'")
@@ -156,7 +160,8 @@ def list_(coord: Coord) -> Queue:
     """List the requests that wait, the next one first."""
     settings = coord.config.merge
     lack = "" if settings.gate or settings.ungated == "allow" else "set `merge.test`, or `merge.ungated: allow`"
-    return Queue(branches.seen_base(coord), bool(settings.gate), tuple(one for _, one in waiting(coord)), lack)
+    found = tuple(one for _, one in waiting(coord))
+    return Queue(branches.seen_base(coord), bool(settings.gate), found, lack, settings.push)
 
 
 @command("merge show", example="coord merge show 01KAJ3X5")

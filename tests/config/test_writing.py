@@ -103,6 +103,7 @@ def configs(draw: st.DrawFn) -> Config:
             test=draw(names),
             timeout=draw(exact),
             resolver=draw(st.sampled_from(["", "owner", *known])),
+            push=draw(st.sampled_from(["", "origin", "up_stream.2"])),
         ),
         checkpoints=Checkpoints(keep=draw(st.integers(1, 10_000))),
         decisions=Decisions(keep=draw(st.integers(1, 10_000))),

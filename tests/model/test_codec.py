@@ -115,6 +115,7 @@ RELEASED: Mapping[str, Record] = {
         position=2,
         base="9f8e7d6",
         candidate="8e7d6c5",
+        was="7d6c5b4",
         gate="passed 3f2a9c1b5d7e8f90",
         body="After the sheet.\n",
     ),

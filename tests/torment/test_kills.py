@@ -16,7 +16,7 @@ _IN_ONE_REPOSITORY = 100
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("role", GROUNDS)
 def test_the_next_start_makes_good_what_a_kill_left(repo: Path, role: str) -> None:
-    seed, rounds = tiers.seed(), tiers.rounds(6 if role == "queue" else 30, 1000)
+    seed, rounds = tiers.seed(), tiers.rounds(6 if role in ("queue", "push") else 30, 1000)
     for begun in range(0, rounds, _IN_ONE_REPOSITORY):
         with ground(repo, role, seed + begun) as here:
             count = min(rounds - begun, _IN_ONE_REPOSITORY)
@@ -39,6 +39,7 @@ def test_the_next_start_makes_good_what_a_kill_left(repo: Path, role: str) -> No
         ("committed again", "commit", "", "more than once|2 times there"),
         ("removed before noted", "read", "", "is not once in backend|only in ledger"),
         ("merged again", "land", "flock", "^merged: "),
+        ("moved before pushed", "push", "", "is here what it is not at the remote"),
     ],
 )
 def test_a_planted_fault_is_found(repo: Path, mutant: str, role: str, only: str, complaint: str) -> None:

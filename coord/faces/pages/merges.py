@@ -14,6 +14,7 @@ blocks = singledispatch(unknown)
 @blocks.register
 def _queue(result: merges.Queue) -> list[Block]:
     gate = "" if result.gated else f" (nothing lands: {result.lack})" if result.lack else " (ungated)"
+    gate += f" (pushed to {result.push})" if result.push else ""
     into = f" into {result.base}" if result.base else ""
     if not result.requests:
         return [Line(f"nothing waits to be merged{into}{gate}")]

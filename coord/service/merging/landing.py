@@ -6,9 +6,8 @@ the verdicts say.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from coord.git import checkout, merge
@@ -16,42 +15,21 @@ from coord.git.gate import tail
 from coord.git.worktree import Worktree
 from coord.model import bisect, keys, queue, quoting
 from coord.model.bisect import Eject, Land, Outcome, Pause, Probe
-from coord.model.errors import Conflict, NotFound, Refused, Unsigned
-from coord.model.queue import Lineup
+from coord.model.errors import NotFound, Refused, Unsigned
 from coord.model.records import MergeRequest
 from coord.model.verdicts import Run
 from coord.service import branches
 from coord.service.coord import Coord
 from coord.service.merging import resolving, stacking, telling, waiting
 from coord.service.merging.gates import Gates, Wanted
+from coord.service.merging.line import Line, there, tip_of
+from coord.service.merging.moving import LOST, MOVED_ON, Moving
 from coord.service.merging.sizes import Sizes
-from coord.service.merging.stacking import PASSED, UNGATED, Keyed
+from coord.service.merging.stacking import PASSED, Keyed
 from coord.service.merging.waiting import GUARD
 
-_MOVED_ON = "the base moved on, or a member left; stacked again"
 _LOOKS_AGAIN = 1.0  # seconds: for what nobody announces, as a branch that others move
-_LOST = "git cleaned its merge commit away; merging again"
 _NO_GATE = "no test is configured, and nothing lands untested: set `merge.test`, or `merge.ungated: allow`"
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """The queue of one branch, as one step sees it."""
-
-    into: str
-    tip: str
-    all: dict[str, Keyed]
-    lineup: Lineup
-
-    def of(self, *states: str) -> list[Keyed]:
-        """Return those in one of STATES, in order."""
-        ready = (one for one in self.lineup.ready if one.into == self.into and one.state in states)
-        return [self.all[one.id] for one in ready]
-
-    @property
-    def waited_for(self) -> set[str]:
-        """The ids of requests that others come after."""
-        return {other for _, one in self.all.values() for other in one.after}
 
 
 class Landing:
@@ -61,12 +39,13 @@ class Landing:
         self.coord = coord
         self.gates = Gates(coord)
         self._sizes = Sizes(coord.private / "batches.json")
+        self._moving = Moving(coord, self.gates, self._sizes)
         self._waited: dict[str, tuple[object, float]] = {}
 
     @property
     def running(self) -> bool:
-        """Whether a gate runs, so that it is worth while to look again soon."""
-        return self.gates.busy
+        """Whether a gate runs or a remote is asked, so that it is worth while to look again soon."""
+        return self.gates.busy or self._moving.remotes.busy
 
     def advance(self, into: str) -> bool:
         """Take the queue of a branch one step further; True where something was decided, False where it has to wait."""
@@ -83,7 +62,7 @@ class Landing:
             lineup = queue.lineup(one for _, one in every.values())
             mine = [every[one.id] for one in lineup.ready if one.into == into]
             try:
-                name, tip = branches.located(self.coord, into)
+                name, here = branches.located(self.coord, into)
             except (NotFound, Refused) as fault:
                 for key, one in mine:
                     telling.refused(self.coord, (key, one), "failed", fault.message, fault.hint)
@@ -97,7 +76,8 @@ class Landing:
                 if stuck.request.into == into:
                     key, one = every[stuck.request.id]
                     telling.hold(self.coord, [(key, telling.again(one))], every, stuck.why)
-            return self._step(_Line(into, tip, every, lineup))
+            far = self._moving.remotes.tip(into)
+            return self._step(Line(into, here, far, tip_of(self.coord, here, far), every, lineup))
 
     def tend(self) -> None:
         """End the gates of batches that left the queue: nothing else would ask for them again."""
@@ -108,26 +88,31 @@ class Landing:
                 self.gates.keep(alive)
 
     def _still(self, into: str) -> bool:
-        """Tell whether, while a gate runs, nothing happened since the last look at a branch, which was just now."""
+        """Tell whether, while something runs, nothing happened since the last look at a branch, which was just now."""
         self.gates.collect()
+        self._moving.remotes.collect()
         try:
             changed_at = os.stat(self.coord.home / keys.MERGES).st_mtime_ns
         except FileNotFoundError:
             changed_at = 0
-        now, seen = self.coord.clock.monotonic(), (changed_at, self.gates.ended)
+        ended = self.gates.ended + self._moving.remotes.ended
+        now, seen = self.coord.clock.monotonic(), (changed_at, ended)
         before = self._waited.get(into)
-        if self.gates.busy and before is not None and before[0] == seen and now - before[1] < _LOOKS_AGAIN:
+        if self.running and before is not None and before[0] == seen and now - before[1] < _LOOKS_AGAIN:
             return True
         self._waited[into] = (seen, now)
         return False
 
     def stop(self) -> None:
-        """End the gates that run; their batches go on when a daemon runs again."""
+        """End what runs; the batches go on when a daemon runs again."""
         self.gates.stop()
+        self._moving.remotes.stop()
 
-    def _step(self, line: _Line) -> bool:
+    def _step(self, line: Line) -> bool:
+        if not line.tip:
+            return self._moving.parted(line)
         if landing := line.of("landing"):
-            return self._finish(line, landing)
+            return self._moving.finish(line, landing)
         if batch := line.of("testing"):
             # By hand, or by a merge of two ledgers, there may be two: the older goes first.
             oldest = min(one.batch for _, one in batch)
@@ -136,57 +121,58 @@ class Landing:
             return self._judge(line, batch) if batch else self._form(line, line.of("queued"))
         except Unsigned as fault:
             held = [(key, telling.again(one)) for key, one in batch or line.of("queued")]
-            return self._hold(line, held, fault.message, f"Next: {fault.hint}.\n")
+            return self._moving.hold(line, held, fault.message, f"Next: {fault.hint}.\n")
 
     # ---- a new batch ----
 
-    def _form(self, line: _Line, queued: list[Keyed]) -> bool:
+    def _form(self, line: Line, queued: list[Keyed]) -> bool:
         """Stack what is next in the queue, and have it tested."""
         gate = self.gates.gate
         if not queued:
             return False
         if not gate and self.coord.config.merge.ungated != "allow":
-            return self._hold(line, queued, _NO_GATE)
+            return self._moving.hold(line, queued, _NO_GATE)
+        if not self._moving.reachable(line, queued):
+            return False
         for place in (places := checkout.standing_on(self.coord.git, line.into)):
-            if reason := checkout.obstacle(place.path, line.tip, line.tip):
-                return self._hold(line, queued, self._there(place, reason))
+            if reason := checkout.obstacle(place.path, line.here, line.here):
+                return self._moving.hold(line, queued, there(self.coord, place, reason))
         most = self._sizes.of(line.into, self.coord.config.merge.batch)
         if gate and (red := self._red(line.tip, gate)) is not None:
             return self._on_red(line, queued, red, places)
         return self._begin(line, queued, places, most)
 
-    def _begin(self, line: _Line, queued: list[Keyed], places: Sequence[Worktree], most: int) -> bool:
+    def _begin(self, line: Line, queued: list[Keyed], places: Sequence[Worktree], most: int) -> bool:
         gate, batch = self.gates.gate, self.coord.new_id()
         made = stacking.stack(self.coord, line.tip, queued, batch=batch, most=most, gate=gate)
-        while blocked := self._blocked(places, made):
+        while blocked := self._blocked(places, line.here, made):
             key, one, reason = blocked
-            self._hold(line, [line.all[one.id]], reason)
+            self._moving.hold(line, [line.all[one.id]], reason)
             queued = [pair for pair in queued if pair[0] != key]
             made = stacking.stack(self.coord, line.tip, queued, batch=batch, most=most, gate=gate)
         changed = self._part(line, made)
         if not made.members:
             return changed
-        if why := merge.protection(self.coord.git, branches.ref(line.into), made.tip, made.base):
-            return self._hold(line, [line.all[one.id] for _, one in made.members], why) or changed
+        if why := merge.protection(self.coord.git, branches.ref(line.into), made.tip, line.here):
+            return self._moving.hold(line, [line.all[one.id] for _, one in made.members], why) or changed
         if not gate:
-            return self._land(line, made.members, places)
+            return self._moving.land(line, made.members, places)
         members = [(key, replace(one, state="testing")) for key, one in made.members]
         telling.moved(self.coord, "merge.testing", members)
         return True
 
-    def _blocked(self, places: Sequence[Worktree], made: stacking.Stack) -> tuple[str, MergeRequest, str] | None:
+    def _blocked(
+        self, places: Sequence[Worktree], here: str, made: stacking.Stack
+    ) -> tuple[str, MergeRequest, str] | None:
         """Return the first member with which a checkout cannot follow, and why."""
         for place in places:
-            if made.members and checkout.obstacle(place.path, made.base, made.tip):
+            if made.members and checkout.obstacle(place.path, here, made.tip):
                 for key, one in made.members:
-                    if reason := checkout.obstacle(place.path, made.base, one.candidate):
-                        return key, one, self._there(place, reason)
+                    if reason := checkout.obstacle(place.path, here, one.candidate):
+                        return key, one, there(self.coord, place, reason)
         return None
 
-    def _there(self, place: Worktree, reason: str) -> str:
-        return reason if place.path == self.coord.home else f"{place.path}: {reason}"
-
-    def _part(self, line: _Line, made: stacking.Stack) -> bool:
+    def _part(self, line: Line, made: stacking.Stack) -> bool:
         """See to those that do not go with the others; True where any left the queue."""
         for left in made.left:
             match left.why:
@@ -205,7 +191,7 @@ class Landing:
 
     # ---- a batch that is tested ----
 
-    def _judge(self, line: _Line, batch: list[Keyed]) -> bool:
+    def _judge(self, line: Line, batch: list[Keyed]) -> bool:
         """Do the next thing with a batch, by what is known of its heights."""
         gate = self.gates.gate
         if (why := self._unfit(line, batch, gate)) is not None:
@@ -213,7 +199,7 @@ class Landing:
         commits = [batch[0][1].base, *(one.candidate for _, one in batch)]
         found = merge.trees(self.coord.git, commits)
         if len(found) < len(commits):
-            return self._stack_again(line, batch, _LOST)
+            return self._stack_again(line, batch, LOST)
         trees, verdicts = [found[commit] for commit in commits], self.gates.verdicts()
         known: list[Outcome] = [verdicts.of(tree, gate).outcome for tree in trees]
         mine = [one.tree for one in self.gates.at_work(line.into)]
@@ -233,6 +219,8 @@ class Landing:
                 return self.gates.want(line.into, wanted)
             case Land(height):
                 self.gates.want(line.into, ())
+                if not self._moving.reachable(line, batch[:height]):
+                    return False
                 if height == len(batch):
                     self._sizes.learn(line.into, name, good=True, most=most)
                 fenced = (stacking.fenced(self.coord, one.base, key, one) for key, one in batch[:height])
@@ -241,7 +229,7 @@ class Landing:
                     return True
                 ready = [(key, replace(one, gate=f"{PASSED} {gate}")) for key, one in batch[:height]]
                 places = checkout.standing_on(self.coord.git, line.into)
-                return self._land(line, ready, places, whole=height == len(batch))
+                return self._moving.land(line, ready, places, whole=height == len(batch))
             case Eject():
                 self.gates.want(line.into, ())
                 self._sizes.learn(line.into, name, good=False, most=most)
@@ -253,20 +241,20 @@ class Landing:
                 back = [(key, telling.again(one)) for key, one in batch]
                 red = self._red(commits[0], gate)
                 assert red is not None
-                return self._hold(line, back, _red_words(line, red), _end_of(red), always=True)
+                return self._moving.hold(line, back, _red_words(line, red), _end_of(red), always=True)
 
-    def _unfit(self, line: _Line, batch: list[Keyed], gate: str) -> str | None:
+    def _unfit(self, line: Line, batch: list[Keyed], gate: str) -> str | None:
         """Say why a batch must be stacked again, or None: its members lie one upon the other, and upon the base."""
         below = line.tip
         for _, one in batch:
             if one.base != below:
-                return _MOVED_ON
+                return MOVED_ON
             if stacking.gate_of(one) != gate:
                 return "the test is another one now"
             below = one.candidate
         return None
 
-    def _stack_again(self, line: _Line, batch: list[Keyed], why: str) -> bool:
+    def _stack_again(self, line: Line, batch: list[Keyed], why: str) -> bool:
         """Stack what is left of a batch; it stays the batch that it is, and newcomers wait."""
         gate, name = self.gates.gate, batch[0][1].batch or self.coord.new_id()
         if not gate:
@@ -287,94 +275,16 @@ class Landing:
         seen = self.gates.verdicts().of(tree, gate)
         return seen.failures[-1] if seen.outcome == "failed" else None
 
-    def _on_red(self, line: _Line, queued: list[Keyed], red: Run, places: Sequence[Worktree]) -> bool:
+    def _on_red(self, line: Line, queued: list[Keyed], red: Run, places: Sequence[Worktree]) -> bool:
         """Upon a base that fails only what is urgent is tried, one by one: it may be what mends it."""
         words = _red_words(line, red)
         for key, one in queued:
             if one.priority == "urgent" and one.result != f"waits: {words}":
                 return self._begin(line, [(key, one)], places, 1)
-        return self._hold(line, queued, words, _end_of(red))
-
-    # ---- landing ----
-
-    def _land(self, line: _Line, members: list[Keyed], places: Sequence[Worktree], *, whole: bool = True) -> bool:
-        """Move the base. From here on the records say `landing`, so that a crash is finished, not begun anew."""
-        base, tip = members[0][1].base, members[-1][1].candidate
-        for place in places:
-            if reason := checkout.obstacle(place.path, base, tip):
-                back = [(key, telling.again(one)) for key, one in members] if whole else members
-                return self._hold(line, back, self._there(place, reason))
-        members = [(key, replace(one, state="landing", result="")) for key, one in members]
-        telling.moved(self.coord, "merge.landing", members)
-        return self._finish(line, members, places)
-
-    def _finish(self, line: _Line, members: list[Keyed], places: Sequence[Worktree] | None = None) -> bool:
-        """Move the base and bring the checkouts along; what a killed predecessor did is not done twice.
-
-        Who was found fit to land in this same step gives PLACES, and needs no second look.
-        """
-        git, ref = self.coord.git, branches.ref(line.into)
-        base, candidate = members[0][1].base, members[-1][1].candidate
-        move: Callable[[], None] | None = None
-        if places is None and git.tip(candidate) is None:
-            return self._not_yet(members, _LOST)
-        if line.tip == base:
-            if places is None and not self._may_land(members):
-                return self._not_yet(members, "what it was found fit by is so no longer")
-            move = partial(merge.move, git, ref, candidate, base)
-        elif not merge.already_in(git, line.tip, candidate):
-            return self._not_yet(members, _MOVED_ON)
-        behind = []
-        for place in checkout.standing_on(git, line.into) if places is None else places:
-            try:
-                checkout.bring(place.path, base, candidate, move=move)
-                move = None
-            except (Conflict, Refused) as fault:
-                if move is not None and git.tip(ref) != candidate:  # nothing has happened yet
-                    back = [(key, telling.again(one)) for key, one in members]
-                    return self._hold(line, back, self._there(place, fault.message), always=True)
-                move = None
-                behind.append(f"{place.path} was left as it was: {fault.message}")
-        if move is not None:
-            try:
-                move()
-            except Conflict:
-                return self._not_yet(members, _MOVED_ON)
-            except Refused as fault:
-                back = [(key, telling.again(one)) for key, one in members]
-                return self._hold(line, back, fault.message, always=True)
-        for key, one in members:
-            telling.landed(self.coord, key, one, "; ".join(behind), waited_for=one.id in line.waited_for)
-        return True
-
-    def _may_land(self, members: list[Keyed]) -> bool:
-        """Tell whether they lie one upon the other, none is overtaken, and the gate passed on what the base becomes."""
-        below = members[0][1].base
-        for key, one in members:
-            if one.base != below or stacking.fenced(self.coord, below, key, one) is not None:
-                return False
-            below = one.candidate
-        if members[0][1].gate == UNGATED:
-            return self.coord.config.merge.ungated == "allow" and not self.gates.gate
-        tree = merge.trees(self.coord.git, (below,)).get(below, "")
-        return self.gates.verdicts().of(tree, self.gates.gate).outcome == "passed"
-
-    def _not_yet(self, members: list[Keyed], why: str) -> bool:
-        """Take a step back: a batch stays one, so that no newcomer joins it while somebody in it is looked for."""
-        if members[0][1].gate == UNGATED:
-            telling.queued_again(self.coord, members, why)
-        else:
-            back = [(key, replace(one, state="testing", result=why)) for key, one in members]
-            telling.moved(self.coord, "merge.requeued", back, why=why)
-        return True
-
-    def _hold(self, line: _Line, held: Sequence[Keyed], reason: str, detail: str = "", *, always: bool = False) -> bool:
-        """Let requests wait; False, since nothing moves by that, unless it is ALWAYS a step."""
-        telling.hold(self.coord, held, line.all, reason, detail)
-        return always
+        return self._moving.hold(line, queued, words, _end_of(red))
 
 
-def _red_words(line: _Line, red: Run) -> str:
+def _red_words(line: Line, red: Run) -> str:
     return f"{line.into} at {red.commit[:10]} fails its own test, which {red.what}; an urgent request may mend it"
 
 

@@ -38,7 +38,7 @@ def queued_again(coord: Coord, members: Sequence[Keyed], why: str) -> None:
 
 def again(one: MergeRequest) -> MergeRequest:
     """Return a request as it waits, in no batch."""
-    return replace(one, state="queued", batch="", position=0, base="", candidate="", gate="")
+    return replace(one, state="queued", batch="", position=0, base="", candidate="", was="", gate="")
 
 
 def hold(coord: Coord, held: Sequence[Keyed], known: Mapping[str, Keyed], reason: str, body: str = "") -> None:
