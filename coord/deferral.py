@@ -7,8 +7,11 @@ reads `__spec__` of what it finds in `sys.modules`, which already loads it.
 import importlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Iterable
 from types import ModuleType
+
+_turn = threading.Lock()
 
 
 class Deferred(ModuleType):
@@ -17,8 +20,9 @@ class Deferred(ModuleType):
     def __getattr__(self, attribute: str) -> object:
         """Load the module, once, and take over all it holds."""
         name = self.__name__
-        if sys.modules.get(name) is self:
-            sys.modules.pop(name, None)  # another thread may have been first
+        with _turn:  # whoever takes it out a second time takes out the module, and that is loaded twice
+            if sys.modules.get(name) is self:
+                del sys.modules[name]
         real = importlib.import_module(name)
         self.__dict__.update(real.__dict__)
         return getattr(real, attribute)
@@ -36,9 +40,3 @@ def defer(names: Iterable[str]) -> None:
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(importlib.import_module(parent), child, stand_in)
-
-
-def load() -> None:
-    """Load all that was deferred: two threads that come to one of them at once would load it twice."""
-    for stand_in in [module for module in sys.modules.values() if type(module) is Deferred]:
-        _ = stand_in.__file__

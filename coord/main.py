@@ -126,7 +126,6 @@ def mcp(given: cli.Given, channel: int | None) -> None:
     """Serve a coding assistant, or all that the daemon hands over; imported here because it brings the SDK with it."""
     from coord.faces.mcp import host
 
-    deferral.load()
     if channel is not None:
         host.host(channel)
     host.here(given.start(), given.who)
