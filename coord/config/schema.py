@@ -58,7 +58,10 @@ class Worktrees:
     branch: Annotated[str, Key("the branch checked out there", checks.agent_branch)] = "agent/{name}"
     follow: Annotated[
         str,
-        Key("clean, idle ones are brought to the base after a landing: merge, or off", checks.one_of("merge", "off")),
+        Key(
+            "clean, idle ones are brought to the base after a landing: merge, rebase, or off",
+            checks.one_of("merge", "rebase", "off"),
+        ),
     ] = "off"
     trash_retention: Annotated[timedelta, Key("what was kept of removed ones on refs/coord/trash/ goes then", _AGE)] = (
         30 * _DAY

@@ -13,7 +13,7 @@ from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
 from coord.model.foresight import Pair
 from coord.model.records import Lock, MergeRequest
-from coord.service import clock, foresight, keepup, leasebook, looks, verify
+from coord.service import clock, foresight, heldback, keepup, leasebook, looks, verify
 from coord.service.byhand import handwritten
 from coord.service.clock import Pace
 from coord.service.coord import Coord
@@ -148,8 +148,8 @@ class Observer:
         yield from (Behind(name, begun=True) for name in begun)
         found = self._foreseen() if self.coord.config.worktrees.follow != "off" else None
         if found is not None and found.lagging:
-            told = keepup.told(self.coord)
-            yield from (Behind(name, told=told.get(name) == found.tip) for name in found.lagging if name not in begun)
+            told = heldback.told(self.coord, found.tip)
+            yield from (Behind(name, told=name in told) for name in found.lagging if name not in begun)
 
     def _dropped(self) -> Iterator[Dropped]:
         found = handwritten.waiting(self.coord)

@@ -12,7 +12,7 @@ from coord.model.errors import Conflict, NotFound, Refused, Unavailable, Unsigne
 
 # Git makes no fsync of loose objects by itself; git 2.36 and newer know the words.
 DURABLE = {"core.fsync": "objects,reference"}
-_COMMITTER = {"GIT_COMMITTER_NAME": "coord", "GIT_COMMITTER_EMAIL": "coord@coord.local"}
+COMMITTER = {"GIT_COMMITTER_NAME": "coord", "GIT_COMMITTER_EMAIL": "coord@coord.local"}
 _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 _OID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _PATHS_AT_ONCE = 500
@@ -125,7 +125,7 @@ def commit(
     """
     name, email = author
     date = f"@{int(at.timestamp())} +0000"
-    env = {**({} if signed else _COMMITTER), "GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email}
+    env = {**({} if signed else COMMITTER), "GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email}
     words = ("commit-tree", tree, *(word for parent in parents for word in ("-p", parent)))
     done = git.run(
         *words,

@@ -7,23 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from coord.git import checkout, indexlock, merge, worktree
+from coord.git import checkout, merge, replay, trash, worktree
 from coord.git.repo import Git
 from coord.git.worktree import Worktree
 from coord.model import trailers
-from coord.model.errors import Conflict, NotFound, Refused, Unavailable
-from coord.model.untrusted import clean_line
-from coord.service import branches, delivery, worktrees
+from coord.model.errors import Conflict, NotFound, Refused, Unsigned
+from coord.model.untrusted import clean_line, several
+from coord.service import branches, delivery, heldback, worktrees
 from coord.service.command import command
 from coord.service.coord import Coord
-from coord.service.merging import stacking, waiting
-from coord.service.session import sessions
+from coord.service.merging import stacking
 from coord.stores import durable, folders
 
 FOLDER = "following"
-TOLD = "worktree.behind"
-_SUBMODULE = b"160000"
-_SHOWN = 5
+_MOST = 200  # commits: more are replayed by hand
 State = Literal["current", "brought", "waits", "stuck"]
 
 
@@ -50,49 +47,48 @@ class Updates:
 def update(
     coord: Coord,
     agents: Annotated[tuple[str, ...], "whose; default: all that there are"] = (),
+    *,
+    rebase: Annotated[bool, "replay their own commits upon it; default where `worktrees.follow` is rebase"] = False,
 ) -> Updates:
     """Bring worktrees to the base branch as it is now: forward, or by a merge where there is work of their own.
 
     Only what is clean is touched, and only where the merge is; hooks do not run. A worktree
     with uncommitted changes or an operation half done is left as it is. `worktrees.follow`
     lets the daemon do it after each landing, where no session is at work.
+
+    A rebase first keeps the commits as they were on refs/coord/trash/. It leaves alone what others
+    have: a branch that was pushed, that another branch is built on, or that waits to be merged.
+    A branch with merges of its own gets another one, so that no resolution of a conflict is lost.
     """
     chosen = [coord.config.agent(name.lower()).name for name in agents] or [
         tree.agent for tree in worktrees.list_(coord).trees if not tree.missing
     ]
     base = branches.base(coord)
-    return Updates(base, tuple(bring(coord, name) for name in chosen))
+    return Updates(base, tuple(bring(coord, name, rebase=rebase) for name in chosen))
 
 
 def follow(coord: Coord, name: str) -> bool:
     """Bring an idle agent's worktree along; tell the agent where that cannot be, once for each state of the base."""
-    if name not in half_done(coord) and _at_work(coord, name):
+    path = coord.worktree_of(name)
+    tree = next((one for one in worktree.all_of(coord.git) if one.path == path), None)
+    if tree is not None and name not in half_done(coord) and heldback.busy(coord, name, tree):
         return False
     found = bring(coord, name)
     tip = branches.tip(coord, branches.base(coord))
-    if found.state != "stuck" or told(coord).get(name) == tip:
+    if found.state != "stuck" or name in heldback.told(coord, tip):
         return found.state == "brought"
     base = branches.seen_base(coord)
+    how = "rebase" if coord.config.worktrees.follow == "rebase" else "merge"
     subject = f"your worktree cannot follow {base}"
     body = (
         f"`{base}` is at {tip[:12]} now, and {found.path} was left as it is: {clean_line(found.why, 400)}\n\n"
-        f"Put that right, then: `coord worktree update {name}`, or `git merge {base}` by hand.\n"
+        f"Put that right, then: `coord worktree update {name}`, or `git {how} {base}` by hand.\n"
     )
     word = delivery.notice(coord, name, subject, body, kind="alert")
     said = f"{name}: {clean_line(found.why, 100)}"
     copies = delivery.copies(word, (name,))
-    coord.record(coord.event(TOLD, said, copies, agent=delivery.COORD, id=word.id, of=name, base=tip))
+    coord.record(coord.event(heldback.TOLD, said, copies, agent=delivery.COORD, id=word.id, of=name, base=tip))
     return True
-
-
-def told(coord: Coord) -> dict[str, str]:
-    """Return for which commit of the base each agent was told last that its worktree cannot follow."""
-    coord.committer.settle()
-    coord.index.sync()
-    found: dict[str, str] = {}
-    for entry in coord.index.entries(kind=TOLD, limit=None):
-        found[entry.facts.get("Of", "")] = entry.facts.get("Base", "")
-    return found
 
 
 def half_done(coord: Coord) -> tuple[str, ...]:
@@ -103,8 +99,10 @@ def half_done(coord: Coord) -> tuple[str, ...]:
     return ()
 
 
-def bring(coord: Coord, name: str) -> Update:
+def bring(coord: Coord, name: str, *, rebase: bool = False) -> Update:
     """Bring a worktree along, whether or not its agent is at work; finishes what a killed one began.
+
+    By a merge, unless REBASE or the configuration says otherwise.
 
     Raises:
         NotFound: it has none.
@@ -121,12 +119,15 @@ def bring(coord: Coord, name: str) -> Update:
         here = Git(path)
         if base == tree.branch or merge.already_in(here, tree.head, tip):
             return Update(name, str(path), "current", tree.head)
-        if why := _unready(tree):
+        if why := heldback.unready(tree):
             return Update(name, str(path), "waits", tree.head, why)
+        rebases = rebase or coord.config.worktrees.follow == "rebase"
         try:
-            new = _target(coord, name, tree, base, tip)
+            new = _target(coord, name, tree, (base, tip), rebases=rebases)
+            if not merge.already_in(here, new, tree.head):
+                trash.put(here, tree.head, name, coord.now(), f"{trash.KEPT}{tree.branch}")
             _step(tree, new, note)
-        except Refused as fault:
+        except (Refused, Unsigned) as fault:
             return Update(name, str(path), "stuck", tree.head, fault.message)
         except Conflict as fault:
             return Update(name, str(path), "waits", tree.head, fault.message)
@@ -134,52 +135,49 @@ def bring(coord: Coord, name: str) -> Update:
         return Update(name, str(path), "brought", new)
 
 
-def _at_work(coord: Coord, name: str) -> bool:
-    """Tell whether a session is not idle there, or the branch is about to be merged as it is."""
-    path = str(coord.worktree_of(name))
-    its = (one for one in sessions.list_(coord).items if name == one.agent or path == one.worktree)
-    if any(one.state != "idle" and sessions.is_there(one) for one in its):
-        return True
-    branch = worktrees.standing_branch(coord, name)
-    return any(branch == one.branch for _, one in waiting.found(coord).values())
-
-
-def _unready(tree: Worktree) -> str:
-    private = worktree.private(Git(tree.path))
-    if operation := worktree.operation(private):
-        return f"a {operation} is in progress"
-    if not tree.branch:
-        return "no branch is checked out"
-    try:
-        names = worktree.dirty(tree.path)
-    except Unavailable as fault:  # a filter that fails, for example
-        return f"what was changed there cannot be told: {clean_line(fault.message, 200)}"
-    if names:
-        return f"uncommitted changes in {_named(names)}"
-    return indexlock.busy(private)
-
-
-def _target(coord: Coord, name: str, tree: Worktree, base: str, tip: str) -> str:
-    """Return the commit to go to: the base's own, or a merge of it into what the agent has.
+def _target(coord: Coord, name: str, tree: Worktree, base: tuple[str, str], *, rebases: bool) -> str:
+    """Return the commit to go to: the base's own; or a merge of it into what the agent has, or that upon it.
 
     Raises:
         Refused: they do not go together, or something would not follow.
+        Unsigned: commits are signed here, and one could not be.
     """
-    here = Git(tree.path)
-    new = tip
-    if not merge.already_in(here, tip, tree.head):
-        found = merge.predict(here, tree.head, tip)
-        if not found.clean:
-            raise Refused(f"it conflicts with {base} in {_named(found.conflicts)}", hint=f"git merge {base}")
-        message = f"{clean_line(f'Merge {base} into {tree.branch}', 72)}\n\nCoord-Follow: {tip}\n"
-        author = trailers.author(name)
-        signed, parents = stacking.signs(coord, here), (tree.head, tip)
-        new = merge.commit(here, found.tree, parents, message, author=author, at=coord.now(), signed=signed)
-    if moved := _submodules(here, tree.head, new):
-        raise Refused(f"{_named(moved)} would have to be updated as a submodule", hint="git submodule update")
+    here, (_, tip) = Git(tree.path), base
+    own = replay.originals(here, tip, tree.head) if rebases else ()
+    if merge.already_in(here, tip, tree.head):
+        new = tip
+    elif own and all(len(one.parents) == 1 for one in own):
+        new = _rebased(coord, tree, tip, own)
+    else:
+        new = _merged(coord, name, tree, base)
     if reason := checkout.obstacle(tree.path, tree.head, new):
         raise Refused(reason, hint="commit, move or stash it there")
     return new
+
+
+def _merged(coord: Coord, name: str, tree: Worktree, base: tuple[str, str]) -> str:
+    here, (branch, tip) = Git(tree.path), base
+    found = merge.predict(here, tree.head, tip)
+    if not found.clean:
+        raise Refused(f"it conflicts with {branch} in {several(found.conflicts)}", hint=f"git merge {branch}")
+    message = f"{clean_line(f'Merge {branch} into {tree.branch}', 72)}\n\nCoord-Follow: {tip}\n"
+    author, signed = trailers.author(name), stacking.signs(coord, here)
+    return merge.commit(here, found.tree, (tree.head, tip), message, author=author, at=coord.now(), signed=signed)
+
+
+def _rebased(coord: Coord, tree: Worktree, tip: str, own: Sequence[replay.Original]) -> str:
+    """Replay what nobody else has."""
+    here, ref = Git(tree.path), branches.ref(tree.branch)
+    if len(own) > _MOST:
+        raise Refused(f"it has {len(own)} commits of its own, too many to replay", hint="git rebase")
+    if why := heldback.queued(coord, tree.branch):
+        raise Conflict(why, hint="coord merge list")
+    if others := replay.elsewhere(here, own[0].commit, ref):
+        raise Refused(f"its commits are on {several(others)} too, and are not rewritten", hint="git merge")
+    signed = stacking.signs(coord, here)
+    if not signed and any(one.signed for one in own):
+        raise Refused("its commits are signed, and would lose that: commit.gpgSign is not set", hint="git merge")
+    return replay.replay(here, own, tip, signed=signed)
 
 
 def _step(tree: Worktree, new: str, note: Path) -> None:
@@ -219,17 +217,3 @@ def _finish(tree: Worktree, note: Path) -> None:
     if new and tree.head in (old, new):
         checkout.bring(tree.path, old, tree.head)
     note.unlink()
-
-
-def _submodules(here: Git, old: str, new: str) -> tuple[str, ...]:
-    """Return the submodules that are checked out here and that NEW has at another commit."""
-    words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none", old, new)
-    fields = here.run(*words).out.split(b"\0")
-    names = (name.decode(errors="surrogateescape") for facts, name in zip(fields[::2], fields[1::2], strict=False)
-             if _SUBMODULE in facts)  # fmt: skip
-    return tuple(name for name in names if (here.cwd / name / ".git").exists())
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(clean_line(name, 120) for name in names[:_SHOWN]) + more

@@ -1,13 +1,14 @@
 """A checkout of its own for each agent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 from coord.git import trash, worktree
 from coord.git.repo import Git
 from coord.model import mailboxes
 from coord.model.errors import NotFound, Refused, Usage
-from coord.service import branches
+from coord.service import branches, heldback
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.guard import guarding
@@ -15,7 +16,7 @@ from coord.service.guard import guarding
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """An agent's worktree: where it is, its branch, and how far that is from the base."""
+    """An agent's worktree: where it is, its branch, how far that is from the base, and why it does not follow."""
 
     agent: str
     path: str
@@ -25,6 +26,7 @@ class Tree:
     behind: int = 0
     dirty: tuple[str, ...] = ()
     missing: bool = False
+    waits: str = ""
     notes: tuple[str, ...] = ()
     kept: str = ""
 
@@ -74,10 +76,17 @@ def add(
 
 @command("worktree list", example="coord worktree list")
 def list_(coord: Coord) -> Trees:
-    """List the agents' worktrees: how far ahead of and behind the base, and what is uncommitted."""
-    present = {tree.path for tree in worktree.all_of(coord.git)}
+    """List the agents' worktrees: how far ahead of and behind the base, what is uncommitted, what they wait for.
+
+    A worktree that is behind may have something half done or uncommitted, somebody at work, a
+    branch that waits to be merged, or a conflict with the base; then it says so.
+    """
+    present = {tree.path: tree for tree in worktree.all_of(coord.git)}
     found = [as_it_is(coord, name) for name in coord.config.names if coord.worktree_of(name) in present]
-    return Trees(branches.seen_base(coord), tuple(found))
+    base = branches.seen_base(coord)
+    lagging = {one.agent: present[Path(one.path)] for one in found if one.behind and not one.missing}
+    why = heldback.reasons(coord, lagging, branches.tip(coord, base)) if lagging else {}
+    return Trees(base, tuple(replace(one, waits=why.get(one.agent, "")) for one in found))
 
 
 @command("worktree remove", writes=True, example="coord worktree remove backend --keep")

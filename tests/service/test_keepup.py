@@ -152,6 +152,10 @@ def free(private: Path) -> bool:
     return "another process" not in indexlock.busy(private)
 
 
+def begun(repo: Path, process: subprocess.Popen[bytes]) -> bool:
+    return (repo / ".git/coord" / keepup.FOLDER / "backend.json").exists() or process.poll() is not None
+
+
 BRING = """
 import sys
 from contextlib import suppress
@@ -179,7 +183,11 @@ def test_killed_at_any_moment_it_is_before_or_after(repo: Path, coord_for: As, p
         own = commit(place, "mine", f"{number}\n") if number % 2 else git(place, "rev-parse", "HEAD")
         process = subprocess.Popen([sys.executable, "-c", BRING, str(repo)], stdout=subprocess.PIPE)
         assert process.stdout is not None and process.stdout.readline()
-        time.sleep(chance.uniform(0, 0.25))
+        if chance.random() < 0.5:
+            time.sleep(chance.uniform(0, 0.4))
+        else:
+            eventually(partial(begun, repo, process), what="beginning")
+            time.sleep(chance.uniform(0, 0.03))
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.kill()
         for child in family:

@@ -1,6 +1,8 @@
 """Worktrees where the repository's owner has it unusual."""
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,10 @@ from support import git
 
 from coord.faces import render
 from coord.model.errors import Refused
-from coord.service import merges, setup, worktrees
+from coord.service import keepup, merges, setup, worktrees
 from coord.service.coord import Coord
+from coord.service.session import sessions
+from coord.stores import oslock
 
 As = Callable[..., Coord]
 
@@ -59,3 +63,53 @@ def test_a_branch_in_the_ledgers_way_is_said_before_anything_is_made(tmp_path: P
     assert sorted(path.name for path in home.iterdir()) == [".git"]
     git(home, "branch", "-m", "coord", "other")
     assert setup.init(home, agents=("backend",)).agents == ("backend",)
+
+
+def test_the_list_says_what_a_worktree_that_is_behind_waits_for(repo: Path, coord_for: As) -> None:
+    owner = coord_for("owner")
+    places = {tree.agent: Path(tree.path) for tree in worktrees.add(owner).trees}
+    assert {tree.waits for tree in worktrees.list_(owner).trees} == {""}
+
+    def committed(top: Path, name: str, text: str) -> None:
+        (top / name).write_text(text)
+        git(top, "add", name)
+        git(top, "commit", "-qm", name)
+
+    (places["backend"] / "loose").write_text("x")
+    committed(places["frontend"], "README.md", "# Frontend\n")
+    committed(places["security"], "mine", "x\n")
+    git(places["security"], "bisect", "start")
+    committed(repo, "README.md", "# Owner\n")
+    loose = git(repo, "count-objects")
+    found = worktrees.list_(owner)
+    assert {tree.agent: tree.waits for tree in found.trees} == {
+        "backend": "uncommitted changes in loose",
+        "frontend": "conflicts with the base in README.md",
+        "security": "a bisect is in progress",
+        "pm-architect": "",
+    }
+    assert "waits: conflicts with the base in README.md" in str(render.blocks(found))
+    assert git(repo, "count-objects") == loose
+    git(places["security"], "bisect", "reset")
+    with coord_for("security") as coord:
+        merges.request(coord)
+    (places["backend"] / "loose").unlink()
+    with sessions.opened(owner, "claude", "s1", timeout=5) as kept:
+        kept.session = replace(kept.session, agent="backend", process=oslock.process_of(os.getpid()))
+    waits = {tree.agent: tree.waits for tree in worktrees.list_(owner).trees}
+    assert waits["security"] == "agent/security waits to be merged as it is"
+    assert waits["backend"] == "a session of claude is at work"
+
+
+def test_the_list_says_why_a_worktree_cannot_follow(repo: Path, coord_for: As) -> None:
+    owner = coord_for("owner")
+    place = Path(worktrees.add(owner, ("backend",)).trees[0].path)
+    (repo / ".gitignore").write_text("*.o\n")
+    (repo / "way.o").write_text("x")
+    git(repo, "add", "-f", ".gitignore", "way.o")
+    git(repo, "commit", "-qm", "in the way")
+    git(place, "config", "core.excludesFile", str(repo / ".gitignore"))
+    (place / "way.o").write_text("mine")
+    assert keepup.follow(owner, "backend")
+    (tree,) = worktrees.list_(owner).trees
+    assert tree.waits == "files that git does not track are in the way: way.o"

@@ -15,7 +15,7 @@ def _trees(result: worktrees.Trees) -> list[Block]:
     if not result.trees:
         return [Line("no worktrees; `coord worktree add` makes one for each agent")]
     rows = tuple(
-        (tree.agent, tree.branch, f"+{tree.ahead} -{tree.behind}", _dirt(tree), tree.path, "; ".join(tree.notes))
+        (tree.agent, tree.branch, f"+{tree.ahead} -{tree.behind}", _dirt(tree), tree.path, "; ".join(_words(tree)))
         for tree in result.trees
     )
     return [Table(("agent", "branch", f"to {result.base or 'no base'}", "uncommitted", "path", ""), rows)]
@@ -58,6 +58,10 @@ def _keepsakes(result: restoring.Keepsakes) -> list[Block]:
         for one in result.items
     )
     return [Table(("kept", "of", "commit", "", "from", "since", "until"), rows)]
+
+
+def _words(tree: worktrees.Tree) -> tuple[str, ...]:
+    return (*((f"waits: {tree.waits}",) if tree.waits else ()), *tree.notes)
 
 
 def _dirt(tree: worktrees.Tree) -> str:
