@@ -60,6 +60,11 @@ class Verdicts:
         self._seen.setdefault((run.tree, run.gate), Seen()).runs.append((len(self.runs), run))
         self.runs.append(run)
 
+    def forget(self, tree: str) -> int:
+        """Hold nothing that was said of a tree until now for known; return how many runs that were."""
+        gone = [pair for pair in self._seen if pair[0] == tree]
+        return sum(len(self._seen.pop(pair).runs) for pair in gone)
+
     def of(self, tree: str, gate: str) -> Seen:
         """Return what is known of a tree under a gate."""
         return self._seen.get((tree, gate), Seen())

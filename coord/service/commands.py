@@ -73,6 +73,7 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "merge retry": (merges, "retry"),
     "merge approve": (merges, "approve"),
     "merge log": (testruns, "log"),
+    "merge retest": (testruns, "retest"),
     "merge graph": (mergegraph, "graph"),
     "conflicts": (foresight, "conflicts"),
     "session list": (sessions, "list_"),

@@ -5,13 +5,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-from coord.git import gate
+from coord.git import gate, merge, remote
+from coord.model import mailboxes
+from coord.model.errors import Refused
 from coord.model.times import parse_time
 from coord.model.verdicts import Run, flaky
-from coord.service import merges
+from coord.service import branches, merges
 from coord.service.command import command, shown
 from coord.service.coord import Coord
 from coord.service.merging.verdicts import Kept
+from coord.service.merging.waiting import GUARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,15 @@ class Runs:
     tail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Retest:
+    """A branch that is to be tested again, here or where it is pushed to, and how many runs count no longer."""
+
+    branch: str
+    commits: tuple[str, ...]
+    forgotten: int
+
+
 @command("merge log", example="coord merge log 01KAJ3X5")
 def log(
     coord: Coord,
@@ -65,6 +77,36 @@ def log(
     steps = tuple(Flake(step, times) for step, times in flaky(every).most_common())
     tail = gate.tail(Path(runs[-1].log)) if wanted and runs and runs[-1].log else ""
     return Runs(tuple(map(_tested, runs[-most:])), steps, tail)
+
+
+@command("merge retest", writes=True, example="coord merge retest")
+def retest(
+    coord: Coord, branch: Annotated[str, "the branch that requests are merged into; default: the base branch"] = ""
+) -> Retest:
+    """Have the branch that requests are merged into tested again: what was said of it counts no longer.
+
+    For the owner and the coordinator, where a base was red for a reason that is no more: a
+    service that was down, a full disk. The queue goes on by itself; `coord merge log` still
+    shows the runs.
+
+    Raises:
+        Refused: you are neither.
+    """
+    who = coord.me()
+    if who not in (mailboxes.OWNER, coord.config.coordinator):
+        raise Refused(f"{who} cannot have the base tested again", hint=f"ask {coord.config.coordinator}, or the owner")
+    name, here = branches.located(coord, branch or branches.base(coord))
+    far = coord.git.tip(remote.ref(coord.config.merge.push, name)) if coord.config.merge.push else None
+    commits = tuple(dict.fromkeys(filter(None, (here, far))))
+    with coord.exclusive(GUARD):
+        trees = merge.trees(coord.git, commits).values()
+        kept = Kept(coord.private / "verdicts.jsonl")
+        forgotten = sum(kept.forget(tree) for tree in dict.fromkeys(trees))
+        if forgotten:
+            coord.record(
+                coord.event("merge.retest", f"{name} at {here[:10]} is to be tested again", agent=who, head=here)
+            )
+    return Retest(name, commits, forgotten)
 
 
 def _tested(run: Run) -> Tested:

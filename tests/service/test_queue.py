@@ -11,6 +11,7 @@ from queueing import ask, branch, configure, drive, drive_until, last, queue
 from support import git
 
 from coord.model.errors import Refused
+from coord.model.verdicts import Run
 from coord.service import mail, mergegraph, merges, testruns
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
@@ -286,3 +287,36 @@ def test_the_graph_shows_who_is_where(repo: Path, coord_for: As) -> None:
     }
     (repo / ".git/coord/go").touch()
     drive(landing)
+
+
+def test_a_base_that_was_red_for_a_reason_that_is_over_is_tested_again(repo: Path, coord_for: As) -> None:
+    configure(repo, "test: 'echo run >> ../../../runs; ! test -e ../../../down'")
+    (repo / ".git/coord/down").touch()
+    ask(coord_for("backend"), *several(repo, 3, {}))
+    landing = Landing(coord_for("owner"))
+    drive(landing)
+    assert all("`coord merge retest`" in one.result for one in queue(landing.coord))
+    before = runs(repo)
+    (repo / ".git/coord/down").unlink()
+    drive(landing)
+    assert len(queue(landing.coord)) == 3 and runs(repo) == before
+    with pytest.raises(Refused, match="backend cannot"):
+        testruns.retest(coord_for("backend"))
+    again = testruns.retest(coord_for("owner"))
+    assert (again.branch, again.forgotten) == ("main", 2) and "merge.retest" in last(landing.coord)
+    drive(landing)
+    assert not queue(landing.coord) and (repo / "good2").exists()
+    assert len(testruns.log(coord_for("owner")).runs) == runs(repo)
+    assert not [one for one in mail.list_(coord_for("backend")).items if "not merged" in one.message.subject]
+
+
+def test_what_is_forgotten_stays_so_for_whoever_reads_it_anew(tmp_path: Path) -> None:
+    here, there = Kept(tmp_path / "verdicts"), Kept(tmp_path / "verdicts")
+    for passed in (False, False, True):
+        here.add(Run(tree="a", gate="g", passed=passed))
+        here.add(Run(tree="b", gate="g", passed=passed))
+    assert there.forget("a") == 3 and there.forget("a") == 0
+    here.add(Run(tree="a", gate="g", passed=False))
+    for one in (here, there, Kept(tmp_path / "verdicts")):
+        assert (one.read().of("a", "g").outcome, one.read().of("b", "g").outcome) == ("suspect", "passed")
+        assert len(one.read().runs) == 7

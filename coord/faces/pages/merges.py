@@ -65,6 +65,14 @@ def _runs(result: testruns.Runs) -> list[Block]:
     return [*made, Line("the end of the last log:", "dim"), Body(result.tail)] if result.tail else made
 
 
+@blocks.register
+def _retest(result: testruns.Retest) -> list[Block]:
+    if not result.forgotten:
+        return [Line(f"nothing is remembered of {result.branch} as it is", "dim")]
+    counted = f"{result.forgotten} run{'s' if result.forgotten > 1 else ''}"
+    return [Line(f"{result.branch} is tested again when something waits: {counted} of it count no longer")]
+
+
 _COLOURS: dict[str, Style] = {"landing": "green", "testing": "cyan", "conflict": "red", "ready": "yellow"}
 
 

@@ -285,7 +285,8 @@ class Landing:
 
 
 def _red_words(line: Line, red: Run) -> str:
-    return f"{line.into} at {red.commit[:10]} fails its own test, which {red.what}; an urgent request may mend it"
+    known = f"{line.into} at {red.commit[:10]} fails its own test, which {red.what}"
+    return f"{known}; an urgent request may mend it, `coord merge retest` tests it again"
 
 
 def _end_of(failure: Run) -> str:

@@ -37,13 +37,26 @@ class Kept:
         whole = new[: new.rfind(b"\n") + 1]
         self._read_to += len(whole)
         for line in whole.splitlines():
-            if (run := _run(line)) is not None:
-                self._verdicts.add(run)
+            match _read(line):
+                case Run() as run:
+                    self._verdicts.add(run)
+                case str(tree):
+                    self._verdicts.forget(tree)
         return self._verdicts
 
     def add(self, run: Run) -> None:
         """Note a run; a file that has grown large begins anew with its later half."""
-        line = json.dumps({name: value for name, value in dataclasses.asdict(run).items() if value}).encode()
+        self._note({name: value for name, value in dataclasses.asdict(run).items() if value})
+
+    def forget(self, tree: str) -> int:
+        """Note that what was said of a tree counts no longer; return how many runs that were."""
+        count = self.read().forget(tree)
+        if count:
+            self._note({"forget": tree})
+        return count
+
+    def _note(self, facts: dict[str, Any]) -> None:
+        line = json.dumps(facts).encode()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             if file.tell() and not self._ends_well():
@@ -62,10 +75,12 @@ class Kept:
             return file.read() == b"\n"
 
 
-def _run(line: bytes) -> Run | None:
-    """Read a line; one that is torn or strange says nothing."""
+def _read(line: bytes) -> Run | str | None:
+    """Read a line: a run, or the tree of which all before is forgotten; one that is torn or strange says nothing."""
     try:
         found: Any = json.loads(line)
+        if isinstance(found.get("forget"), str):
+            return str(found["forget"])
         values = {name: value for name, value in found.items() if name in _TYPES}
         values["passed"] = values.get("passed") is True
         values["members"] = tuple(map(str, values.get("members", ())))
