@@ -21,9 +21,9 @@ _INDEX = "index.db"
 _NAMED = re.compile(rb"/([0-7][%b]{%d})[-.]" % (ids.ALPHABET.encode(), ids.LENGTH - 1))
 # Of the tables of `index.py`, asked without what it loads to write them: a listing must not wait for that.
 _LIVE = """
-SELECT records.id, rest, blob, kinds.name FROM records
+SELECT folders.name, rest, blob, kinds.name FROM records
 JOIN names AS folders ON folder = folders.n JOIN events USING (seq) JOIN names AS kinds ON kind = kinds.n
-WHERE live AND folders.name = ?
+WHERE live AND records.id = ?
 """
 
 
@@ -53,10 +53,9 @@ def _indexed(path: Path, found: Mapping[str, bytes]) -> dict[str, bool]:
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             connection.text_factory = os.fsdecode
-            for folder in {place.rpartition("/")[0] for place in places}:
-                for identifier, rest, blob, kind in connection.execute(_LIVE, [os.fsencode(folder).decode()]):
-                    place = f"{folder}/{ids.unpacked(identifier)}{rest}" if isinstance(identifier, bytes) else ""
-                    key = places.get(place)
+            for identifier in {identifier for place in places if (identifier := keys.id_in(place))}:
+                for folder, rest, blob, kind in connection.execute(_LIVE, [ids.packed(identifier)]):
+                    key = places.get(f"{folder}/{identifier}{rest}")
                     if key is not None and _name(found[key], len(blob)) == blob:
                         told[key] = kind in _HANDS
     except (sqlite3.Error, UnicodeDecodeError):
