@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 
 import psutil
+from mergesteps import Steps
 from mutants_kills import MUTANTS
 from roles import ROLES, Plan
 
@@ -84,6 +85,11 @@ class Warm:
             raise AssertionError(f"a worker is blocked for {within} s: {self._stuck()}")
         return Ended(**json.loads(self._process.stdout.readline()))
 
+    def has_ended(self) -> bool:
+        """Tell whether the worker ended or stopped, so that `end` need not wait."""
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
+
     def run(self, plan: Plan) -> Ended:
         """Run a worker to its end."""
         self.start(plan)
@@ -96,6 +102,10 @@ class Warm:
             text = file.read()
         self._read += len(text)
         return [line.split() for line in text.decode().splitlines()]
+
+    def steps(self) -> list[str]:
+        """Return the names of the steps that the last worker took in merges, where its plan asked for a step."""
+        return self.said.with_suffix(".steps").read_text().splitlines()
 
     def close(self) -> None:
         """End the interpreter with its worker, if there is one."""
@@ -134,16 +144,18 @@ class _Points:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.only = plan.only.split()
         self.count = 0
+        self.steps = Steps()
 
-    def __call__(self, _frame: FrameType, what: str, called: object) -> None:
+    def __call__(self, frame: FrameType, what: str, called: object) -> None:
         if what != "c_call":
             return
         name = getattr(called, "__name__", "")
-        if (getattr(called, "__module__", ""), name) not in _COUNTED or self.plan.only not in ("", name):
+        if (getattr(called, "__module__", ""), name) not in _COUNTED or (self.only and name not in self.only):
             return
         self.count += 1
-        if self.count == self.plan.point:
+        if self.count == self.plan.point or (self.plan.step and self.steps.named(frame, name) == self.plan.step):
             sys.setprofile(None)
             if self.plan.deed == "stop":
                 os.kill(os.getpid(), signal.SIGSTOP)
@@ -179,6 +191,7 @@ def _work(repo: Path, said: Path, plan: Plan) -> None:
     finally:
         sys.setprofile(None)
         said.with_suffix(".points").write_text(str(points.count))
+        said.with_suffix(".steps").write_text("\n".join(points.steps.all()))
         os._exit(status)
 
 

@@ -21,7 +21,10 @@ Say = Callable[..., None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a worker does, and at which of its points (of all, or of ONLY one name) it dies or stops; 0 is none."""
+    """What a worker does, and at which of its points (of all, or of ONLY some names) it dies or stops; 0 is none.
+
+    STEP names instead a point within a merge, as `mergesteps` does.
+    """
 
     role: str
     who: str = "owner"
@@ -30,6 +33,7 @@ class Plan:
     point: int = 0
     deed: str = "die"
     only: str = ""
+    step: str = ""
     family: bool = False
     mutant: str = ""
 
@@ -119,6 +123,21 @@ def queue(repo: Path, plan: Plan, say: Say) -> None:
     assert coord.left is None, coord.left
 
 
+def merge(repo: Path, plan: Plan, say: Say) -> None:
+    """Be a daemon's merges for so many steps; tests that are held, by a file `hold` beside the repository, go on."""
+    del say
+    with Coord.open(repo, who="owner") as coord:
+        landing, hold = Landing(coord), repo.with_name("hold")
+        for _ in range(plan.times):
+            landing.tend()
+            for into in dict.fromkeys(one.into for _, one in merges.waiting(coord)):
+                landing.advance(into)
+            while landing.running and not hold.exists() and not landing.gates.collect():
+                time.sleep(0.005)
+        landing.stop()
+        coord.committer.settle()
+
+
 def watch(repo: Path, plan: Plan, say: Say) -> None:
     """Be the daemon."""
     del plan
@@ -132,5 +151,6 @@ ROLES: dict[str, Callable[[Path, Plan, Say], None]] = {
     "land": land,
     "queue": queue,
     "push": queue,
+    "merge": merge,
     "watch": watch,
 }
