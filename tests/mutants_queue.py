@@ -13,6 +13,7 @@ from coord.model.bisect import Eject, Land, Pause, Probe
 from coord.model.records import Change
 from coord.service.merging import fence, stacking, telling
 from coord.service.merging.landing import Landing
+from coord.service.merging.moving import Moving
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ MUTANTS = (
     Mutant(
         "what a dead one began is not looked at",
         "die other_test branch",
-        Landing,
+        Moving,
         "_may_land",
         lambda _: lambda landing, members: True,
     ),
