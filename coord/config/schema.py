@@ -126,6 +126,9 @@ class Merge:
     sign: Annotated[
         str, Key("sign merges: git, where commit.gpgSign says so, or never", checks.one_of("git", "never"))
     ] = "git"
+    rerere: Annotated[
+        str, Key("conflicts that were resolved once are resolved so again: on, off", checks.one_of("on", "off"))
+    ] = "on"
     batch: Annotated[int, Key("at most so many branches are tested together", checks.between(1, 200))] = 16
     parallel: Annotated[int, Key("so many tests may run side by side", checks.between(1, 64))] = 1
     resolver: Annotated[str, Key("gets what conflicts with the base: an agent, or owner; empty for its author")] = ""

@@ -6,11 +6,12 @@ from typing import Literal
 
 from coord.git import merge, worktree
 from coord.git.merge import Prediction
+from coord.git.remembered import Memory
 from coord.git.repo import Git
 from coord.model import leasetrailers, trailers
 from coord.model.errors import NotFound, Refused
 from coord.model.records import MergeRequest
-from coord.model.untrusted import clean_line
+from coord.model.untrusted import clean_line, several
 from coord.service.coord import Coord
 from coord.service.merging import fence
 
@@ -41,6 +42,7 @@ class Stack:
     """Requests merged one upon the other; each member's `base` is the candidate of the one below."""
 
     base: str
+    gate: str = ""
     signed: bool = False
     members: list[Keyed] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
@@ -59,13 +61,13 @@ def stack(coord: Coord, base: str, requests: Iterable[Keyed], *, batch: str, mos
     Raises:
         Unsigned: merge commits are signed here, and one could not be.
     """
-    made, present = Stack(base, signed=signs(coord, coord.git)), set[str]()
+    made, present = Stack(base, gate, signed=signs(coord, coord.git)), set[str]()
     for key, one in requests:
         if len(made.members) == most:
             break
         if not present.issuperset(one.after):
             continue
-        found = _upon(coord, made, (key, one), batch, gate)
+        found = _upon(coord, made, (key, one), batch)
         if isinstance(found, Left):
             made.left.append(found)
         else:
@@ -84,9 +86,9 @@ def gate_of(one: MergeRequest) -> str:
     return one.gate.removeprefix(f"{PASSED} ")
 
 
-def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> MergeRequest | Left:
+def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str) -> MergeRequest | Left:
     """Merge a request upon the stack, or say why it is left."""
-    (key, one), git, below = pair, coord.git, made.tip
+    (key, one), git, below, gate = pair, coord.git, made.tip, made.gate
     if (one.batch, one.base, gate_of(one)) == (batch, below, gate or UNGATED) and git.tip(one.candidate) is not None:
         return one
     try:
@@ -94,7 +96,7 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> Merg
             if not made.members or merge.already_in(git, made.base, one.head):
                 return Left(key, one, "landed", f"{one.into} had all of it already")
             return Left(key, one, "behind", "all of it is in another that is ahead")
-        found = merge.predict(git, below, one.head)
+        found = _predicted(coord, below, one.head, gate)
         if not found.clean:
             return _conflicting(coord, made, key, one, found)
     except (NotFound, Refused) as fault:  # a commit that is gone: trying again would not help
@@ -113,7 +115,7 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str, gate: str) -> Merg
         git,
         found.tree,
         (below, one.head),
-        message(one, looked.leases),
+        message(one, looked.leases, remembered=found.conflicts),
         author=trailers.author(one.agent),
         at=coord.now(),
         signed=made.signed,
@@ -139,14 +141,28 @@ def _overtaken(coord: Coord, made: Stack, key: str, one: MergeRequest, found: fe
     return _stale(coord, key, one, found)
 
 
+def _predicted(coord: Coord, base: str, head: str, gate: str) -> Prediction:
+    """Merge in memory. What conflicts as something did that was resolved since is resolved so, where a test judges it.
+
+    Such a merge is clean, and its `conflicts` are the paths that were.
+    """
+    found = merge.predict(coord.git, base, head)
+    if found.clean or not gate or coord.config.merge.rerere == "off":
+        return found
+    ours, theirs = coord.git.tip(base), coord.git.tip(head)
+    memory = Memory(coord.git, coord.place.common, coord.private / "rerere")
+    tree = memory.resolve(ours, theirs) if ours and theirs else None
+    return replace(found, tree=tree, clean=True) if tree else found
+
+
 def _conflicting(coord: Coord, made: Stack, key: str, one: MergeRequest, found: Prediction) -> Left:
     """Say with whom a request conflicts: with the base, or only with one that is ahead of it."""
-    upon_base = merge.predict(coord.git, made.base, one.head) if made.members else found
+    upon_base = _predicted(coord, made.base, one.head, made.gate) if made.members else found
     if not upon_base.clean:
         paths = upon_base.conflicts
         return Left(key, one, "conflict", f"it conflicts in {_named(paths)}", paths=paths)
     heights = (other for _, other in made.members)
-    first = next(other for other in heights if not merge.predict(coord.git, other.candidate, one.head).clean)
+    first = next(other for other in heights if not _predicted(coord, other.candidate, one.head, made.gate).clean)
     where = _named(found.conflicts)
     return Left(key, one, "behind", f"conflicts with {first.branch} ({first.id}), which is ahead, in {where}")
 
@@ -155,13 +171,14 @@ def _named(paths: tuple[str, ...]) -> str:
     return ", ".join(clean_line(path, 120) for path in paths[:_SHOWN])
 
 
-def message(one: MergeRequest, leases: Iterable[tuple[int, str]] = ()) -> str:
+def message(one: MergeRequest, leases: Iterable[tuple[int, str]] = (), *, remembered: tuple[str, ...] = ()) -> str:
     """Compose the merge commit: coord's own words and cleaned single lines, so that nothing in it can be forged.
 
-    LEASES are those that its changes were made under, by token and scope.
+    LEASES are those that its changes were made under, by token and scope; REMEMBERED the paths whose conflicts were
+    resolved as before.
     """
     subject = clean_line(f"Merge {one.branch}: {one.title}", 72)
-    facts = {"Agent": one.agent, "Task": one.task, "Merge": one.id}
+    facts = {"Agent": one.agent, "Task": one.task, "Merge": one.id, "Rerere": several(remembered)}
     gate = {"Gate": UNGATED}
     if one.gate != UNGATED:
         gate = {"Gate": PASSED, "Gate-Id": one.gate, "Batch": f"{one.batch} {one.position}"}

@@ -1,0 +1,158 @@
+"""Conflicts that were resolved once: git's rerere, learning from the merges in branches.
+
+Its store is coord's own, so that nobody has to switch rerere on, and the owner's settings and
+`.git/rr-cache` stay as they are. What it writes anew is blobs and trees. For one process at a time.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from coord.git import merge
+from coord.git.repo import Git
+
+_MERGES = 200
+_REGULAR = ("100644", "100755")
+_RERERE = {"rerere.enabled": "true", "rerere.autoUpdate": "false", "core.autocrlf": "false"}
+_STYLE = {"merge.conflictStyle": "merge"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Conflict:
+    """A merge with conflicts that rerere can know: the tree with its marks; of each path its stages and its mode."""
+
+    tree: str
+    stages: dict[bytes, list[bytes]]
+    modes: dict[bytes, str]
+
+
+class Memory:
+    """What is known of conflicts, in FOLDER."""
+
+    def __init__(self, git: Git, common: Path, folder: Path) -> None:
+        self._git, self._folder = git, folder
+        self._work, self._own, self._learned = folder / "work", folder / "git", folder / "learned"
+        self._env = {
+            "GIT_DIR": os.fspath(self._own),
+            "GIT_WORK_TREE": os.fspath(self._work),
+            "GIT_INDEX_FILE": os.fspath(folder / "index"),
+            "GIT_OBJECT_DIRECTORY": os.fspath(common / "objects"),
+        }
+
+    def resolve(self, ours: str, theirs: str) -> str | None:
+        """Merge two commits as conflicts like theirs were resolved before; a tree, or None where not all are known."""
+        conflict = self._conflict(ours, theirs)
+        if conflict is None:
+            return None
+        self._learn()
+        marked = self._lay(conflict)
+        self._rerere()
+        found = {name: (self._work / str(number)).read_bytes() for number, name in enumerate(conflict.modes)}
+        if self._rerere("remaining") or any(found[name] == marked[name] for name in found):
+            return None
+        index = {"GIT_INDEX_FILE": os.fspath(self._folder / "made")}
+        self._git.run("read-tree", conflict.tree, env=index)
+        lines = [f"{conflict.modes[name]} {self._blob(data)}\t".encode() + name + b"\0" for name, data in found.items()]
+        self._git.run("update-index", "-z", "--index-info", stdin=b"".join(lines), env=index)
+        return self._git.run("write-tree", env=index, config=merge.DURABLE).out.decode().strip()
+
+    def _blob(self, data: bytes) -> str:
+        words = ("hash-object", "-w", "--no-filters", "--stdin")
+        return self._git.run(*words, stdin=data, config=merge.DURABLE).out.decode().strip()
+
+    def _learn(self) -> None:
+        """Learn how the newest merges resolved what conflicted in them; not those that the queue made."""
+        self._prepare()
+        known = set(self._learned.read_text().split()) if self._learned.exists() else set()
+        words = (
+            "rev-list",
+            "--parents",
+            "--merges",
+            f"--max-count={_MERGES}",
+            "--invert-grep",
+            "--grep=^Coord-Merge: ",
+        )
+        lines = self._git.text(*words, "--exclude=coord/ledger", "--branches").splitlines()
+        fresh = [line.split() for line in reversed(lines) if line.split()[0] not in known]
+        if not fresh:
+            return
+        # What is killed from here on may leave half a resolution: then all are learned anew.
+        (self._folder / "learning").touch()
+        self._rerere("gc")
+        for commit, *parents in fresh:
+            self._take_in(commit, parents)
+        self._learned.write_text("".join(f"{line.split()[0]}\n" for line in lines))
+        (self._folder / "learning").unlink()
+
+    def _take_in(self, commit: str, parents: Sequence[str]) -> None:
+        conflict = self._conflict(*parents) if len(parents) == len(("ours", "theirs")) else None
+        if conflict is None:
+            return
+        made = _contents(self._git, [commit.encode() + b":" + name for name in conflict.modes])
+        if None not in made:
+            self._lay(conflict)
+            self._rerere()
+            for number, data in enumerate(made):
+                (self._work / str(number)).write_bytes(data or b"")
+            self._rerere()
+
+    def _conflict(self, ours: str, theirs: str) -> _Conflict | None:
+        words = ("merge-tree", "--write-tree", "--no-messages", "-z", ours, theirs)
+        done = self._git.run(*words, check=False, config={**merge.DURABLE, **_STYLE})
+        tree, *lines = done.out.split(b"\0")
+        stages: dict[bytes, list[bytes]] = {}
+        for line in filter(None, lines):
+            about, _, name = line.partition(b"\t")
+            stages.setdefault(name, []).append(about)
+        modes = {name: {about.split()[0].decode() for about in abouts} for name, abouts in stages.items()}
+        both = all({about[-1:] for about in abouts} >= {b"2", b"3"} for abouts in stages.values())
+        plain = all(len(found) == 1 and found <= set(_REGULAR) for found in modes.values())
+        if done.status != 1 or not stages or not both or not plain:
+            return None
+        return _Conflict(tree.decode(), stages, {name: next(iter(found)) for name, found in modes.items()})
+
+    def _prepare(self) -> None:
+        if (self._folder / "learning").exists():
+            shutil.rmtree(self._folder)
+        if not (self._own / "HEAD").exists():
+            self._own.mkdir(parents=True, exist_ok=True)
+            self._work.mkdir()
+            kind = self._git.text("rev-parse", "--show-object-format")
+            self._git.run("init", "--quiet", "--bare", f"--object-format={kind}", "--template=", os.fspath(self._own))
+
+    def _lay(self, conflict: _Conflict) -> dict[bytes, bytes]:
+        """Lay a conflict out as a merge leaves it; files have numbers, since names are others' text."""
+        shutil.rmtree(self._work, ignore_errors=True)
+        self._work.mkdir()
+        for left in (self._folder / "index", self._own / "MERGE_RR", self._own / "MERGE_RR.lock"):
+            with suppress(FileNotFoundError):
+                left.unlink()
+        marked = _contents(self._git, [conflict.tree.encode() + b":" + name for name in conflict.modes])
+        lines = []
+        for number, (abouts, data) in enumerate(zip(conflict.stages.values(), marked, strict=True)):
+            (self._work / str(number)).write_bytes(data or b"")
+            lines += [about + b"\t" + str(number).encode() + b"\0" for about in abouts]
+        Git(self._work).run("update-index", "-z", "--index-info", stdin=b"".join(lines), env=self._env)
+        return {name: data or b"" for name, data in zip(conflict.modes, marked, strict=True)}
+
+    def _rerere(self, *words: str) -> bytes:
+        return Git(self._work).run("rerere", *words, env=self._env, config=_RERERE).out
+
+
+def _contents(git: Git, specs: Sequence[bytes]) -> list[bytes | None]:
+    """Return what some COMMIT:PATH hold, None of those that are not there."""
+    rest = git.run("cat-file", "--batch", "-z", stdin=b"".join(spec + b"\0" for spec in specs)).out
+    found: list[bytes | None] = []
+    for spec in specs:
+        if rest.startswith(spec + b" missing\n"):
+            found.append(None)
+            rest = rest[len(spec) + len(b" missing\n") :]
+            continue
+        head, _, rest = rest.partition(b"\n")
+        size = int(head.rpartition(b" ")[2])
+        found.append(rest[:size])
+        rest = rest[size + 1 :]
+    return found
