@@ -16,16 +16,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mutants_waking
 import psutil
 import pytest
 from hooking import THIN, daemon, hook, recorded
 from support import eventually
 
+from coord.faces.hooks import payload, waiting
+from coord.faces.hooks.answer import Caller
 from coord.service import history, mail
 from coord.service.command import Prose
 from coord.service.coord import Coord
 from coord.service.history import Happened
 from coord.service.session import sessions
+from coord.service.session.callers import Called
 from coord.service.session.sessions import Session
 from coord.service.wake import waiters, waking
 
@@ -193,6 +197,44 @@ def test_a_monitor_yields_to_the_waiter(repo: Path, coord_for: As, tmp_path: Pat
         eventually(partial(is_waited, backend), within=SOON)
         assert len(one.noted("woken")) == len(one.shown()) == 4
     assert {event.facts["Way"] for event in woken(coord_for("owner"))} == {"stop hook"}
+
+
+def told_to(coord: Coord, what: str) -> str:
+    """Return what a monitor beside a session of this process is told to print, "" where it is to wait."""
+    hooked = payload.read("claude", b'{"hook_event_name": "Stop"}')
+    assert hooked is not None
+    called = Called.at(coord.home)
+    assert called is not None
+    answer, unfinished = waiting.of(hooked, called, Caller("frontend", os.getpid(), f"{what} {os.getpid()}"))
+    unfinished.close()
+    return answer.wakes
+
+
+def test_a_monitor_stands_by_while_a_waiter_lives_or_may_come(repo: Path, coord_for: As) -> None:
+    backend = coord_for("backend")
+    session = recorded("claude-2.1.330.SessionStart", repo, session_id="one")
+    hook("claude", session, repo, "frontend")
+    send(backend, "word")
+    assert told_to(backend, "instead") == ""  # it began a moment ago: a waiter may come
+    with sessions.opened(backend, "claude", "one", timeout=SOON) as kept:
+        kept.session = replace(kept.session, seen_at=backend.now() - timedelta(seconds=6))
+    place = sessions.waiter_file(backend, session_of(backend))
+    with subprocess.Popen(["sleep", "600"]) as waiter:
+        place.write_text(waiters.name(waiter.pid))
+        told = told_to(backend, "instead")
+        waiter.kill()
+    assert told == ""
+    assert told_to(backend, "beside") == ""  # it asks where to wait
+    assert told_to(backend, "instead") == waking.NOTICE
+
+
+@pytest.mark.parametrize("mutant", mutants_waking.MONITOR)
+def test_a_fault_planted_into_the_monitor_is_caught(
+    repo: Path, coord_for: As, monkeypatch: pytest.MonkeyPatch, mutant: str
+) -> None:
+    mutants_waking.MONITOR[mutant](monkeypatch)
+    with pytest.raises(AssertionError):
+        test_a_monitor_stands_by_while_a_waiter_lives_or_may_come(repo, coord_for)
 
 
 def test_the_newest_waiter_takes_the_place(repo: Path, coord_for: As, served: bool, tmp_path: Path) -> None:

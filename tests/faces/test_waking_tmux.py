@@ -1,10 +1,12 @@
 """A line is typed into a pane of a real tmux, once, and only where that disturbs nobody."""
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mutants_waking
 import pytest
 from hooking import THIN, daemon
 from support import eventually
@@ -170,3 +172,15 @@ def test_where_there_is_no_tmux_that_is_said(
         with pytest.raises(NotFound, match="tmux is not on the daemon's PATH"):
             calling.begin(backend, "gemini", "one", "tmux")
     assert server.lines() == []
+
+
+@pytest.mark.parametrize("mutant", mutants_waking.PANE)
+def test_a_planted_fault_is_caught(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, mutant: str
+) -> None:
+    plant, check = mutants_waking.PANE[mutant]
+    wanted = inspect.signature(globals()[check]).parameters
+    given = {name: "Which one?\n> " if name == "shown" else request.getfixturevalue(name) for name in wanted}
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, pytest.fail.Exception, OSError)):
+        globals()[check](**given)
