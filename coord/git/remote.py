@@ -98,7 +98,8 @@ def look(git: Git, remote: str, branch: str, *, rewritten: bool, limit: float = 
     """Begin to fetch a branch of a remote to `ref`; it may lack commits that were there before only if REWRITTEN."""
     spec = f"{'+' if rewritten else ''}{_HEADS}/{branch}:{ref(remote, branch)}"
     words = ("fetch", "--no-progress", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc")
-    return Call(git, *words, "--end-of-options", remote, spec, limit=limit)
+    # The owner's own `origin/main` stays as it is: `git push --force-with-lease` trusts that they have seen it.
+    return Call(git, *words, "--refmap=", "--end-of-options", remote, spec, limit=limit)
 
 
 def push(git: Git, remote: str, branch: str, new: str, old: str, *, limit: float = _LIMIT) -> Call:

@@ -201,7 +201,7 @@ def cancel(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -
         one = found[key]
         who = _allowed(coord, one)
         if one.state == "landing":
-            raise Refused("it is landing at this moment", hint="see `coord merge show` in a moment")
+            raise Refused("it is landing at this moment", hint=one.result or "see `coord merge show` in a moment")
         gone = replace(one, state="cancelled", result=f"cancelled by {who}")
         coord.record(
             coord.event(

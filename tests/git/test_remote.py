@@ -66,6 +66,8 @@ def test_a_branch_is_made_moved_and_looked_at(top: Path) -> None:
     assert push(top, two, one) == Answer("done") and far(top) == two
     assert look(top) == Answer("done") and sh(top, "rev-parse", remote.ref("origin", "main")) == two
     assert not (top / ".git/FETCH_HEAD").exists()
+    sh(top, "update-ref", "refs/remotes/origin/main", one)
+    assert look(top) == Answer("done") and sh(top, "rev-parse", "origin/main") == one, "not seen by its owner"
     assert push(top, two, one) == Answer("done"), "it is there already"
 
 

@@ -51,6 +51,19 @@ def test_a_planted_fault_is_found(repo: Path, mutant: str, role: str, only: str,
                 here.round(point, only)
 
 
+@pytest.mark.timeout(600)
+def test_a_push_killed_before_any_of_its_gits_is_settled(repo: Path) -> None:
+    """In the long tier before each of them; else before every sixth or so."""
+    with ground(repo, "push", 1) as here:
+        count = here.count("fork_exec")
+        points = range(1, count + 1, max(count // tiers.rounds(9, count), 1))
+        for point in points:
+            here.round(point, "fork_exec")
+        here.tidy()
+        here.books.sound()
+        assert here.deaths == len(points)
+
+
 def test_what_the_dead_leave_is_seen(repo: Path) -> None:
     with ground(repo, "send", 1, "never swept") as here:
         for point in range(1, here.points):

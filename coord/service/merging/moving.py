@@ -130,7 +130,7 @@ class Moving:
             return False
         first = clean_line(words.partition("\n")[0], 160)
         if len(members) > 1:  # one of them may be why
-            self._sizes.learn(line.into, members[0][1].batch, good=False, most=self.coord.config.merge.batch)
+            self._sizes.learn(line.into, members[0][1].batch, good=False, most=len(members))
             telling.queued_again(self.coord, members, f"{name} refused them together, fewer are tried: {first}")
         else:
             detail = f"{name} says:\n\n{quoting.quoted(words)}\n"
