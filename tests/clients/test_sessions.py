@@ -7,7 +7,7 @@ from clients.standin import Asked, Blocks, Call, Plain, Refuse, Say
 from clients.terminal import Terminal
 from support import eventually
 
-CLAUDE = PROGRAMS[0]
+CLAUDE, GEMINI = PROGRAMS[0], PROGRAMS[-1]
 
 
 def test_a_new_session_is_restored(ground: Ground, program: Program) -> None:
@@ -70,3 +70,9 @@ def test_a_compacted_session_is_restored(ground: Ground) -> None:
     assert after.shown.count("> The button is blue.") == 1
     (saved,) = ground.coord("backend", "checkpoint", "list")["items"]
     assert saved["title"] == "by itself, at a compaction of its memory"
+
+
+def test_where_every_request_may_compact_a_checkpoint_is_left_once(ground: Ground) -> None:
+    ground.run(GEMINI, "backend", GEMINI.shell("echo hello"), [Say("The parser is half done.")])
+    titles = [one["title"] for one in ground.coord("backend", "checkpoint", "list")["items"]]
+    assert titles.count("by itself, at a compaction of its memory") == 1
