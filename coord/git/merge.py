@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from coord.git import discovery, hookfiles, stale
 from coord.git.repo import Done, Git, clean
@@ -18,6 +19,7 @@ _OID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _PATHS_AT_ONCE = 500
 _SIDES = {"<": "base", ">": "head"}
 _GUARD, _ABORTED = "reference-transaction", "ref updates aborted by hook"
+_TRUE = (b"true", b"yes", b"on", b"1")
 _MOVING = {**DURABLE, "core.hooksPath": None}
 _SIGNS_WITHIN = 30.0  # seconds: a program that asks for a passphrase waits for ever
 
@@ -99,10 +101,27 @@ def touched_by(git: Git, base: str, head: str, paths: Sequence[str]) -> tuple[To
     return tuple(sorted(found.values(), key=lambda touch: touch.side))
 
 
-def signs(git: Git) -> bool:
-    """Tell whether commits are signed here, as `commit.gpgSign` says."""
-    words = ("config", "--type=bool", "--get", "commit.gpgSign")
-    return git.run(*words, check=False, config={"commit.gpgSign": None}).out.strip() == b"true"
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a repository wants commits to be made: whether signed, and the hook that is asked before a ref moves."""
+
+    signs: bool
+    guard: Path | None
+
+
+def ways(git: Git) -> Ways:
+    """Return what the configuration says of it, in one look."""
+    asked = r"^(commit\.gpgsign|core\.hookspath)$"
+    config: dict[str, str | None] = {"commit.gpgSign": None, "core.hooksPath": None}
+    lines = git.run("config", "-z", "--get-regexp", asked, check=False, config=config).out.split(b"\0")
+    # Of several the last one counts; a name alone, without a value, means true.
+    pairs = (line.partition(b"\n") for line in lines)
+    said = {name.decode(): value if told else b"true" for name, told, value in pairs}
+    # Of somebody who does not exist `~name` stays as it is, as with git.
+    named = os.path.expanduser(os.fsdecode(said.get("core.hookspath", b"")))  # noqa: PTH111
+    guard = git.cwd / (named or hookfiles.own_folder(git)) / _GUARD
+    signs = said.get("commit.gpgsign", b"").lower() in _TRUE
+    return Ways(signs, guard if os.access(guard, os.X_OK) else None)
 
 
 def commit(
@@ -217,9 +236,9 @@ def move(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge
     raise Unavailable(f"{ref} cannot be moved to {new[:12]}: {done.err}", hint="try again")
 
 
-def protection(git: Git, ref: str, new: str, old: str) -> str:
-    """Say why the repository's hook would not let REF be moved from OLD to NEW, or "". Nothing moves by asking it."""
-    if not os.access(hookfiles.folder(git) / _GUARD, os.X_OK):
+def protection(git: Git, guard: Path | None, ref: str, new: str, old: str) -> str:
+    """Say why the hook GUARD would not let REF be moved from OLD to NEW, or "". Nothing moves by asking it."""
+    if guard is None:
         return ""
     asked = f"start\nupdate {ref} {new} {old}\nprepare\nabort\n".encode()
     return _refusal(ref, git.run("update-ref", "--stdin", stdin=asked, check=False, config=_MOVING))

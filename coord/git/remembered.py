@@ -13,6 +13,7 @@ from pathlib import Path
 
 from coord.git import merge
 from coord.git.repo import Git
+from coord.git.synced import sync
 
 _MERGES = 200
 _REGULAR = ("100644", "100755")
@@ -79,12 +80,15 @@ class Memory:
         fresh = [line.split() for line in reversed(lines) if line.split()[0] not in known]
         if not fresh:
             return
-        # What is killed from here on may leave half a resolution: then all are learned anew.
+        # Cut short from here on, by a kill or a power cut, half a resolution may be left: then all are learned anew.
         (self._folder / "learning").touch()
+        sync(self._folder)
         self._rerere("gc")
         for commit, *parents in fresh:
             self._take_in(commit, parents)
         self._learned.write_text("".join(f"{line.split()[0]}\n" for line in lines))
+        for path in (*(self._own / "rr-cache").rglob("*"), self._learned, self._folder):
+            sync(path)
         (self._folder / "learning").unlink()
 
     def _take_in(self, commit: str, parents: Sequence[str]) -> None:

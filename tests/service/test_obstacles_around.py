@@ -89,9 +89,12 @@ def test_a_branch_that_a_hook_protects_is_not_moved(
     write(place, "new.txt", "new\n")
     commit(place)
     ask(coord_for)
+    folder = ".git/hooks"
     if home != "main":
         git(repo, "switch", "-qc", home)
-    hook = write(repo, ".git/hooks/reference-transaction", PROTECTS)
+        folder = ".git/hooks of mine"
+        git(repo, "config", "core.hooksPath", folder)
+    hook = write(repo, f"{folder}/reference-transaction", PROTECTS)
     hook.chmod(0o755)
     waits(repo, coord_for, "refs/heads/main is protected: the hook reference-transaction refuses: main is frozen")
     hook.unlink()

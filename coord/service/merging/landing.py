@@ -153,7 +153,7 @@ class Landing:
         changed = self._part(line, made)
         if not made.members:
             return changed
-        if why := merge.protection(self.coord.git, branches.ref(line.into), made.tip, line.here):
+        if why := merge.protection(self.coord.git, made.guard, branches.ref(line.into), made.tip, line.here):
             return self._moving.hold(line, [line.all[one.id] for _, one in made.members], why) or changed
         if not gate:
             return self._moving.land(line, made.members, places)

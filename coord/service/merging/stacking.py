@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from coord.git import merge, worktree
@@ -44,6 +45,7 @@ class Stack:
     base: str
     gate: str = ""
     signed: bool = False
+    guard: Path | None = None
     members: list[Keyed] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
 
@@ -61,7 +63,8 @@ def stack(coord: Coord, base: str, requests: Iterable[Keyed], *, batch: str, mos
     Raises:
         Unsigned: merge commits are signed here, and one could not be.
     """
-    made, present = Stack(base, gate, signed=signs(coord, coord.git)), set[str]()
+    ways, present = merge.ways(coord.git), set[str]()
+    made = Stack(base, gate, ways.signs and coord.config.merge.sign == "git", ways.guard)
     for key, one in requests:
         if len(made.members) == most:
             break
@@ -78,7 +81,7 @@ def stack(coord: Coord, base: str, requests: Iterable[Keyed], *, batch: str, mos
 
 def signs(coord: Coord, git: Git) -> bool:
     """Tell whether the merge commits of a repository are signed."""
-    return coord.config.merge.sign == "git" and merge.signs(git)
+    return coord.config.merge.sign == "git" and merge.ways(git).signs
 
 
 def gate_of(one: MergeRequest) -> str:
