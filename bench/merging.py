@@ -10,7 +10,6 @@ from bench import ground
 from bench.ground import Scale
 from coord.daemon.committing import Committing
 from coord.daemon.observe import Observer
-from coord.daemon.plan import Hint
 from coord.daemon.rules.merge import merge as rule
 from coord.service import merges
 from coord.service.coord import Coord
@@ -105,7 +104,7 @@ def crowd(scale: Scale) -> Iterator[Row]:
 
             def cycle(landing: Landing = landing, observer: Observer = observer) -> None:
                 landing.tend()
-                for action in rule(observer.view(full=False), Hint()):
+                for action in rule(observer.view(full=False)):
                     landing.advance(action.into)  # type: ignore[union-attr]
 
             while not landing.running:

@@ -14,7 +14,6 @@ from pathlib import Path
 from coord.daemon.loop import Loop
 from coord.daemon.observe import Observer
 from coord.daemon.perform import Performer
-from coord.daemon.plan import Hint
 from coord.model.errors import LeaseHeld
 from coord.model.records import Lock, Priority
 from coord.service import locks, mail
@@ -129,7 +128,7 @@ class World:
     def cycle(self, *, full: bool = True) -> None:
         """Let the daemon look, decide and act."""
         self.loop.coord.committer.settle()
-        self.loop.cycle(Hint("test"), full=full)
+        self.loop.cycle(full=full)
         self.check()
 
     def hold(self) -> None:

@@ -17,7 +17,6 @@ from support import eventually, git
 from coord.daemon.loop import Loop
 from coord.daemon.observe import Observer
 from coord.daemon.perform import Performer
-from coord.daemon.plan import Hint
 from coord.git import history
 from coord.model import keys
 from coord.model.errors import LeaseHeld
@@ -130,7 +129,7 @@ class Office:
         self.coord.committer.settle()
         if full:
             self.coord.store.sweep()
-        unfinished = self.loop.cycle(Hint("timer"), full=full)
+        unfinished = self.loop.cycle(full=full)
         self.coord.committer.settle()
         return unfinished > 0
 

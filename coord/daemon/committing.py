@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from coord.model import backoff
 from coord.model.errors import CoordError
 from coord.service.coord import DAEMON_BELL, Coord
 from coord.stores.bell import Bell
@@ -50,6 +51,6 @@ class Committing:
             except (CoordError, OSError) as fault:
                 failures += 1
                 self._say(f"failed to commit ({failures}): {fault}; trying again")
-                self._over.wait(min(2.0 ** (failures - 1), _LONGEST_PAUSE))
+                self._over.wait(backoff.pause(failures, 1.0, _LONGEST_PAUSE))
             else:
                 bell.wait(_TOLD_EVERY if untold else _LONGEST_WAIT)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from coord.model import backoff
 from coord.model.errors import CoordError
 from coord.service.coord import Coord
 from coord.service.foresight import Forecast, Foresight
@@ -55,7 +56,7 @@ class Foreseeing:
                 failures = 0
             except (CoordError, OSError) as fault:
                 failures += 1
-                pause = min(pause * 2.0**failures, _LONGEST_PAUSE)
+                pause = backoff.pause(failures + 1, pause, _LONGEST_PAUSE)
                 if failures == 1:
                     self._say(f"failed to look ahead: {fault}; trying again")
             self._over.wait(pause)

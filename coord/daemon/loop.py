@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from coord.daemon.observe import Observer
 from coord.daemon.perform import Performer
-from coord.daemon.plan import Action, Hint
+from coord.daemon.plan import Action
 from coord.daemon.rules.listed import RULES
+from coord.model import backoff
 from coord.model.errors import CoordError
 from coord.service.coord import Coord
 from coord.stores.bell import Bell
@@ -58,7 +59,7 @@ class Loop:
             except (CoordError, OSError) as fault:
                 failures += 1
                 self.performer.say(f"failed ({failures}): {fault}; trying again")
-                self._look_at = self._full_at = monotonic() + min(2.0 ** (failures - 1), _LONGEST_PAUSE)
+                self._look_at = self._full_at = monotonic() + backoff.pause(failures, 1.0, _LONGEST_PAUSE)
             wake_at = min(self._look_at, self._full_at, until or self._full_at)
             while not stopped() and bell.wait(max(0.0, wake_at - monotonic())):
                 bell.drain()
@@ -77,7 +78,7 @@ class Loop:
         if full:
             self._reload()
             self.coord.store.sweep()
-        rest = self.cycle(Hint("timer" if full else "change"), full=full)
+        rest = self.cycle(full=full)
         self._looked_at = monotonic()
         if closely or not full:  # what comes by the clock alone, and rarely, does not make what comes after it wait
             self._spacing = max(_SPACING, _LOOKS_SHARE * (self._looked_at - now))
@@ -85,12 +86,12 @@ class Loop:
             self._full_at = self._looked_at + self.coord.config.watch.scan_every.total_seconds()
         self._look_at = self._looked_at + rest if rest else self._full_at
 
-    def cycle(self, hint: Hint, *, full: bool) -> float:
+    def cycle(self, *, full: bool) -> float:
         """Look, decide and act until nothing is left to do; return in how many seconds there will be, 0 if in none."""
         for _ in range(_ROUNDS):
             self.performer.tend()
             view = self.observer.view(full=full)
-            actions: list[Action] = [action for rule in RULES for action in rule(view, hint)]
+            actions: list[Action] = [action for rule in RULES for action in rule(view)]
             # A list, not a generator: every action is performed, not only those up to the first that worked.
             changed = [self.performer.perform(action) for action in actions]
             if not any(changed):

@@ -25,6 +25,7 @@ from coord.daemon.plan import (
     Warn,
 )
 from coord.git import maintain
+from coord.model import backoff
 from coord.model.errors import CoordError
 from coord.service import foresight, keepup, leasebook, restoring, upkeep, verify, watching
 from coord.service.byhand import adopt
@@ -48,7 +49,7 @@ class Backoff:
     def failed(self, action: Action, now: float) -> int:
         """Note a failure and return how many there were in a row."""
         count = self.failures.get(action, (0, 0.0))[0] + 1
-        wait = min(_FIRST * 2 ** (min(count, 16) - 1), _LONGEST)
+        wait = backoff.pause(count, _FIRST, _LONGEST)
         self.failures[action] = (count, now + wait.total_seconds())
         return count
 

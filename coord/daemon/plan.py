@@ -271,10 +271,3 @@ Action = (
     | Repack
     | Wake
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """Why a cycle runs; no rule may rest on it, since any hint may be lost."""
-
-    why: str = "timer"

@@ -17,7 +17,6 @@ from coord.daemon.loop import Loop
 from coord.daemon.narrate import Narrator
 from coord.daemon.observe import Observer
 from coord.daemon.perform import Performer
-from coord.daemon.plan import Hint
 from coord.model import times
 from coord.model.errors import Refused, Unavailable
 from coord.service import watching
@@ -93,7 +92,7 @@ def once(coord: Coord, *, say: Callable[[str], None]) -> None:
             coord.committer.settle()  # who was told of what is read from the ledger
             coord.store.sweep()
             foreseeing.look()
-            while loop.cycle(Hint("once"), full=True):
+            while loop.cycle(full=True):
                 time.sleep(0.05)
         finally:
             performer.landing.stop()

@@ -13,7 +13,7 @@ from hooking import THIN, daemon, hook, recorded
 from support import eventually
 
 from coord.config.schema import Config
-from coord.daemon.plan import Due, Hint, View, Wake
+from coord.daemon.plan import Due, View, Wake
 from coord.daemon.rules.wake import wake
 from coord.service import history, mail
 from coord.service.command import Prose
@@ -133,5 +133,5 @@ def test_one_that_is_at_work_or_gone_is_not_called(repo: Path, coord_for: As, co
 def test_nobody_is_woken_while_the_clock_is_unsteady() -> None:
     due = Due("codex", "one", "codex queue", ("x",))
     view = View(now=datetime(2026, 11, 22, tzinfo=UTC), config=Config(), due=(due,))
-    assert wake(view, Hint()) == [Wake(due)]
-    assert wake(replace(view, steady=False), Hint()) == []
+    assert wake(view) == [Wake(due)]
+    assert wake(replace(view, steady=False)) == []

@@ -11,7 +11,7 @@ from coord.daemon.foreseeing import Foreseeing
 from coord.daemon.loop import Loop
 from coord.daemon.observe import Observer
 from coord.daemon.perform import Performer
-from coord.daemon.plan import CallOff, Foreseen, Hint, View, Warn
+from coord.daemon.plan import CallOff, Foreseen, View, Warn
 from coord.daemon.rules.foresee import foresee
 from coord.faces import render
 from coord.faces.page import Line, Table
@@ -104,7 +104,7 @@ def looked(coord: Coord, foreseeing: Foreseeing) -> list[str]:
     loop = Loop(coord, observer, Performer(coord, observer, lambda line: pytest.fail(line)))
     foreseeing._closely_at = 0.0
     foreseeing.look()
-    loop.cycle(Hint("test"), full=False)
+    loop.cycle(full=False)
     coord.committer.settle()
     coord.index.sync()
     return [entry.kind for entry in coord.index.entries(kind="conflict.")]
@@ -147,7 +147,7 @@ def test_the_rule_speaks_of_news_only() -> None:
     ]
     for seen, actions in cases:
         view = View(now=None, config=None, conflicts=(seen,))  # type: ignore[arg-type]  # the rule asks for neither
-        assert foresee(view, Hint()) == actions
+        assert foresee(view) == actions
 
 
 def test_nothing_to_compare_is_said(repo: Path, coord_for: As) -> None:

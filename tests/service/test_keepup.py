@@ -17,7 +17,7 @@ from support import eventually, git
 
 from coord.daemon.observe import Observer
 from coord.daemon.perform import Performer
-from coord.daemon.plan import Behind, Follow, Foreseen, Hint, View
+from coord.daemon.plan import Behind, Follow, Foreseen, View
 from coord.daemon.rules.follow import follow
 from coord.faces import render
 from coord.git import indexlock
@@ -98,7 +98,7 @@ def observed(coord: Coord) -> View:
 def test_the_daemon_brings_idle_ones_and_waits_for_the_others(repo: Path, coord_for: As, place: Path) -> None:
     owner = coord_for("owner")
     tip = commit(repo, "base.txt")
-    assert follow(observed(owner), Hint()) == [Follow("backend")]
+    assert follow(observed(owner)) == [Follow("backend")]
     with sessions.opened(owner, "claude", "s1", timeout=5) as kept:
         kept.session = replace(kept.session, agent="backend", process=oslock.process_of(os.getpid()))
     performer = Performer(owner, Observer(owner), print)
@@ -108,7 +108,7 @@ def test_the_daemon_brings_idle_ones_and_waits_for_the_others(repo: Path, coord_
         kept.session = replace(kept.session, state="idle")
     assert performer.perform(Follow("backend"))
     assert git(place, "rev-parse", "HEAD") == tip
-    assert follow(observed(owner), Hint()) == []
+    assert follow(observed(owner)) == []
 
 
 def test_a_branch_in_the_queue_stays_as_it_was_requested(repo: Path, coord_for: As, place: Path) -> None:
@@ -127,25 +127,25 @@ def test_foundthat_cannot_is_told_once_for_each_base(repo: Path, coord_for: As, 
     (place / "way.o").write_text("mine, ignored")
     git(repo, "update-index", "--add", "--cacheinfo", f"100644,{git(repo, 'rev-parse', 'HEAD:.gitignore')},way.o")
     git(repo, "commit", "-qm", "way.o")
-    assert follow(observed(owner), Hint()) == [Follow("backend")]
+    assert follow(observed(owner)) == [Follow("backend")]
     for _ in range(2):
         keepup.follow(owner, "backend")
     letters = [path for path in (repo / "inbox/backend").glob("*.md") if "cannot follow" in path.read_text()]
     assert len(letters) == 1 and "way.o" in letters[0].read_text()
     assert (place / "way.o").read_text() == "mine, ignored"
-    assert follow(observed(owner), Hint()) == []
+    assert follow(observed(owner)) == []
     git(repo, "commit", "-q", "--allow-empty", "-m", "the base moves")
-    assert follow(observed(owner), Hint()) == [Follow("backend")]
+    assert follow(observed(owner)) == [Follow("backend")]
 
 
 def test_the_rule(coord_for: As, place: Path) -> None:
     config = coord_for("owner").config
     now = coord_for("owner").now()
     behind = (Behind("backend"), Behind("frontend", told=True), Behind("security", begun=True))
-    assert follow(View(now=now, config=config, behind=behind), Hint()) == [Follow("backend"), Follow("security")]
+    assert follow(View(now=now, config=config, behind=behind)) == [Follow("backend"), Follow("security")]
     clash = (Foreseen("backend", "", frozenset("a"), frozenset()),)
-    assert follow(View(now=now, config=config, behind=behind, conflicts=clash), Hint()) == [Follow("security")]
-    assert follow(View(now=now, config=config, behind=behind, steady=False), Hint()) == [Follow("security")]
+    assert follow(View(now=now, config=config, behind=behind, conflicts=clash)) == [Follow("security")]
+    assert follow(View(now=now, config=config, behind=behind, steady=False)) == [Follow("security")]
 
 
 def free(private: Path) -> bool:

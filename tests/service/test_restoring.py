@@ -10,7 +10,7 @@ import pytest
 from support import git
 
 from coord.daemon.observe import Observer
-from coord.daemon.plan import Aged, Hint, LetGo, Settled, View
+from coord.daemon.plan import Aged, LetGo, Settled, View
 from coord.daemon.rules.tidy import tidy
 from coord.faces import render
 from coord.git import trash
@@ -164,7 +164,7 @@ def test_it_is_let_go_at_its_time_and_not_before(repo: Path, coord_for: As, plac
     old = trash.keep(Git(place), place, "backend", owner.now() - limit - timedelta(seconds=2))
     git(repo, "update-ref", f"{trash.PREFIX}/by-hand", "main")
     git(repo, "update-ref", f"{trash.PREFIX}/{'0' * 26}-ledger", "main")
-    (action,) = tidy(Observer(owner).view(full=True), Hint())
+    (action,) = tidy(Observer(owner).view(full=True))
     assert action == LetGo((old.removeprefix(f"{trash.PREFIX}/"),))
     everything = tuple(one.name for one in restoring.restore(owner).items)
     assert len(everything) == 4
@@ -177,5 +177,5 @@ def test_it_is_let_go_at_its_time_and_not_before(repo: Path, coord_for: As, plac
 def test_nothing_is_let_go_while_the_clock_is_in_doubt(coord_for: As) -> None:
     config = coord_for("owner").config
     settled = Settled(trash=(Aged("x", NOW - timedelta(days=31)), Aged("y", NOW - timedelta(days=29, hours=23))))
-    assert tidy(View(now=NOW, config=config, settled=settled), Hint()) == [LetGo(("x",))]
-    assert tidy(View(now=NOW, config=config, settled=settled, steady=False), Hint()) == []
+    assert tidy(View(now=NOW, config=config, settled=settled)) == [LetGo(("x",))]
+    assert tidy(View(now=NOW, config=config, settled=settled, steady=False)) == []

@@ -1,13 +1,12 @@
 """Deliver what was written by hand."""
 
-from coord.daemon.plan import Action, Adopt, Forward, Hint, View
+from coord.daemon.plan import Action, Adopt, Forward, View
 
 
-def deliver(view: View, hint: Hint) -> list[Action]:
+def deliver(view: View) -> list[Action]:
     """Adopt every hand-written file that is whole, and forward what lies in shared mailboxes.
 
     A file still being written waits for a later cycle: taking half a message would lose the other half.
     """
-    del hint
     adopted: list[Action] = [Adopt(dropped.key) for dropped in view.dropped if dropped.whole]
     return adopted + [Forward(key) for key in view.shared]

@@ -1,14 +1,13 @@
 """Expire leases."""
 
-from coord.daemon.plan import Action, ExpireLease, FreeDead, Hint, View
+from coord.daemon.plan import Action, ExpireLease, FreeDead, View
 
 
-def expire(view: View, hint: Hint) -> list[Action]:
+def expire(view: View) -> list[Action]:
     """Expire every lease past its time, and free those whose process is proven dead.
 
     Reaps nothing while the clock is not steady: after a sleep the holder gets one interval to renew.
     """
-    del hint
     freed: list[Action] = [FreeDead(view.dead_holders)] if view.dead_holders else []
     if not view.steady:
         return freed

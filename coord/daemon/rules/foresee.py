@@ -1,14 +1,13 @@
 """Tell agents of conflicts before they meet them."""
 
-from coord.daemon.plan import Action, CallOff, Hint, View, Warn
+from coord.daemon.plan import Action, CallOff, View, Warn
 
 
-def foresee(view: View, hint: Hint) -> list[Action]:
+def foresee(view: View) -> list[Action]:
     """Warn of every conflict that its sides were not told of, and call off what is gone.
 
     One that shrinks is no news; one that reaches another path is.
     """
-    del hint
     actions: list[Action] = []
     for one in view.conflicts:
         if one.marks - one.told:

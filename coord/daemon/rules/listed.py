@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from coord.daemon.plan import Action, Hint, View
+from coord.daemon.plan import Action, View
 from coord.daemon.rules.deliver import deliver
 from coord.daemon.rules.expire import expire
 from coord.daemon.rules.follow import follow
@@ -13,6 +13,6 @@ from coord.daemon.rules.sweep import sweep
 from coord.daemon.rules.tidy import tidy
 from coord.daemon.rules.wake import wake
 
-Rule = Callable[[View, Hint], list[Action]]
+Rule = Callable[[View], list[Action]]
 
 RULES: tuple[Rule, ...] = (deliver, expire, merge, follow, foresee, sweep, tidy, keep, wake)

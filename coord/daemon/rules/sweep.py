@@ -2,19 +2,18 @@
 
 from collections import defaultdict
 
-from coord.daemon.plan import Action, Hint, Remind, Retire, View, Waiting
+from coord.daemon.plan import Action, Remind, Retire, View, Waiting
 from coord.model import mailboxes
 
 COORD = "coord"
 
 
-def sweep(view: View, hint: Hint) -> list[Action]:
+def sweep(view: View) -> list[Action]:
     """Retire read and expired mail; tell of mail that lies unread, each level once.
 
     Past its age by priority the reader is reminded, past twice that age the coordinator is
     told, past thrice the owner. coord's own notices are never chased: they would breed.
     """
-    del hint
     if not view.steady:
         return []
     return [*_retire(view), *_remind(view)]

@@ -1,17 +1,16 @@
 """Keep what is settled from piling up."""
 
-from coord.daemon.plan import Action, Aged, Discard, Hint, LetGo, Retire, Trim, View
+from coord.daemon.plan import Action, Aged, Discard, LetGo, Retire, Trim, View
 
 _LONGEST_LOG = 8 << 20
 
 
-def tidy(view: View, hint: Hint) -> list[Action]:
+def tidy(view: View) -> list[Action]:
     """Retire old dead letters and the oldest decisions that are closed, remove old logs of gates and what was kept of
     worktrees, trim the daemon's log.
 
     A decision that awaits its outcome stays, however many there are.
     """
-    del hint
     if not view.steady:
         return []
     actions: list[Action] = []

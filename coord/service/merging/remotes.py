@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from coord.git import merge, remote
 from coord.git.remote import Answer, Call
+from coord.model import backoff
 from coord.model.untrusted import clean_line
 from coord.service.coord import Coord
 
@@ -149,7 +150,7 @@ class Remotes:
 
     def _failed(self, one: _Branch, trouble: Trouble) -> None:
         one.looked_at, one.failures, one.trouble = None, one.failures + 1, one.trouble or trouble
-        wait = min(_FIRST * 2.0 ** min(one.failures - 1, 16), _LONGEST)
+        wait = backoff.pause(one.failures, _FIRST, _LONGEST)
         one.again_at = self.coord.clock.monotonic() + wait
 
 

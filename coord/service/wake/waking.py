@@ -8,6 +8,7 @@ mail and doubles none.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from coord.model import backoff
 from coord.model.records import Message
 from coord.service.coord import Coord
 from coord.service.session import handing
@@ -38,7 +39,7 @@ def is_patient(session: Session, now: datetime) -> bool:
     wake = session.wake
     if wake is None or wake.seen_at is not None:
         return False
-    patience: timedelta = min(_FIRST * 2 ** min(wake.tries - 1, 16), _LONGEST)
+    patience: timedelta = backoff.pause(wake.tries, _FIRST, _LONGEST)
     return now - wake.at < patience
 
 
