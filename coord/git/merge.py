@@ -28,12 +28,11 @@ _SIGNS_WITHIN = 30.0  # seconds: a program that asks for a passphrase waits for 
 class Prediction:
     """What merging would give: the tree, with conflict markers in it unless it is clean.
 
-    `conflicts` are the paths a person must look at; `messages` are git's words about them.
+    `conflicts` are the paths a person must look at.
     """
 
     tree: str
     conflicts: tuple[str, ...]
-    messages: str
     clean: bool
 
 
@@ -55,36 +54,22 @@ def predict(git: Git, base: str, head: str) -> Prediction:
         Refused: their histories have nothing in common.
     """
     ours, theirs = _commit(git, base), _commit(git, head)
-    done = git.run(
-        "merge-tree", "--write-tree", "--messages", "-z", "--name-only", ours, theirs, check=False, config=DURABLE
-    )
+    words = ("merge-tree", "--write-tree", "--no-messages", "-z", "--name-only", ours, theirs)
+    done = git.run(*words, check=False, config=DURABLE)
     if "unrelated histories" in done.err:
         raise Refused(
             f"{head} and {base} share no history", hint="merge it once by hand with --allow-unrelated-histories"
         )
-    tree, _, rest = done.out.partition(b"\0")
+    tree, *names = done.out.split(b"\0")
     # 1 means conflicts, and also some failures: those print no tree.
     if done.status not in (0, 1) or _OID.fullmatch(tree) is None:
         _existing(git, base), _existing(git, head)
         raise git.failure(("merge-tree",), done)
-    names, _, words = rest.partition(b"\0\0") if done.status else (b"", b"", rest.removeprefix(b"\0"))
     return Prediction(
         tree=tree.decode(),
-        conflicts=tuple(os.fsdecode(name) for name in names.split(b"\0") if name),
-        messages=clean(_messages(words).decode(errors="replace")),
+        conflicts=tuple(os.fsdecode(name) for name in names if name),
         clean=done.status == 0,
     )
-
-
-def _messages(data: bytes) -> bytes:
-    """Take the words out of records of COUNT NUL (PATH NUL)* KIND NUL WORDS NUL; what follows them is words."""
-    words: list[bytes] = []
-    while True:
-        count, _, rest = data.partition(b"\0")
-        if not count.isdigit():
-            return b"".join((*words, data))
-        *_, message, data = rest.split(b"\0", int(count) + 2)
-        words.append(message)
 
 
 def touched_by(git: Git, base: str, head: str, paths: Sequence[str]) -> tuple[Touch, ...]:
@@ -185,25 +170,6 @@ def trees(git: Git, commits: Sequence[str]) -> dict[str, str]:
     lines = git.run("cat-file", "--batch-check", stdin=asked.encode()).out.decode().splitlines()
     fields = (line.split() for line in lines)
     return {commit: words[0] for commit, words in zip(commits, fields, strict=True) if words[1] == "tree"}
-
-
-def changed(git: Git, base: str, head: str) -> tuple[str, ...]:
-    """Return the paths that HEAD changed since it parted from BASE; both names of a renamed file.
-
-    Raises:
-        NotFound: one of them names no commit.
-        Refused: their histories have nothing in common.
-    """
-    ours, theirs = _existing(git, base), _existing(git, head)
-    parted = git.run("merge-base", ours, theirs, check=False)
-    if not parted.out:
-        raise Refused(
-            f"{head} and {base} share no history", hint="merge it once by hand with --allow-unrelated-histories"
-        )
-    start = parted.out.decode().split()[0]
-    # `.gitmodules` may ask to ignore changes of a submodule, which a merge does not.
-    words = ("diff-tree", "-r", "-z", "--name-only", "--ignore-submodules=none", start, theirs)
-    return tuple(os.fsdecode(name) for name in git.run(*words).out.split(b"\0") if name)
 
 
 def move(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge") -> None:

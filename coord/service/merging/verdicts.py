@@ -9,8 +9,7 @@ from typing import Any
 from coord.model.verdicts import Run, Verdicts
 
 _MOST = 4 << 20
-_TYPES = {field.name: field.type for field in dataclasses.fields(Run)}
-_LISTS = ("members",)
+_FIELDS = frozenset(field.name for field in dataclasses.fields(Run))
 
 
 class Kept:
@@ -81,7 +80,7 @@ def _read(line: bytes) -> Run | str | None:
         found: Any = json.loads(line)
         if isinstance(found.get("forget"), str):
             return str(found["forget"])
-        values = {name: value for name, value in found.items() if name in _TYPES}
+        values = {name: value for name, value in found.items() if name in _FIELDS}
         values["passed"] = values.get("passed") is True
         values["members"] = tuple(map(str, values.get("members", ())))
         values["seconds"] = float(values.get("seconds", 0))
