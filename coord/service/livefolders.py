@@ -29,6 +29,11 @@ def shared(config: Config) -> tuple[str, ...]:
     return (*keys.FOLDERS, *map(keys.mailbox, mailboxes.everyone(config.names)), keys.MERGES)
 
 
+def linked(config: Config) -> tuple[str, ...]:
+    """Return the names by which a worktree has links inside of the three, where its branch has folders there itself."""
+    return (*mailboxes.everyone(config.names), keys.MERGES.rpartition("/")[2])
+
+
 def read(config: Config) -> tuple[str, ...]:
     """Return where read mail lies; moving a file there is how a reader without coord acknowledges it."""
     names = (name for name in mailboxes.everyone(config.names) if name not in keys.SHARED_MAILBOXES)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from coord.git import restoring, trash, worktree
 from coord.git.restoring import Kept
-from coord.model import mailboxes
 from coord.model.errors import Conflict, NotFound, Refused, Usage
 from coord.service import delivery, worktrees
 from coord.service.command import command
@@ -80,7 +79,7 @@ def restore(
     if coord.home.is_relative_to(path):
         raise Usage(f"{path} is where the live folders are", hint="see `worktrees.path` in .coord.yaml")
     restoring.restore(coord.git, found, path, standing)
-    notes = worktree.link(coord.home, path, (*mailboxes.everyone(coord.config.names), "merges"))
+    notes = worktrees.settle_in(coord, path)
     coord.record(
         coord.event("worktree.restored", f"{name}: {found.name}", agent=coord.whoever() or name, kept=found.name)
     )

@@ -6,9 +6,8 @@ from typing import Annotated
 
 from coord.git import trash, worktree
 from coord.git.repo import Git
-from coord.model import mailboxes
 from coord.model.errors import NotFound, Refused, Usage
-from coord.service import branches, heldback
+from coord.service import branches, heldback, livefolders
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.guard import guarding
@@ -66,8 +65,7 @@ def add(
         fresh = path not in present
         if fresh:
             worktree.add(coord.git, path, branch_of(coord, name), start)
-        notes = worktree.link(coord.home, path, (*mailboxes.everyone(coord.config.names), "merges"))
-        notes += guarding.follow(coord, path)
+        notes = settle_in(coord, path)
         if fresh:
             coord.record(coord.event("worktree.added", f"{name}: {branch_of(coord, name)}", agent=name))
         made.append(as_it_is(coord, name, notes))
@@ -126,6 +124,15 @@ def remove(
     worktree.remove(coord.git, path, force=bool(kept))
     coord.record(coord.event("worktree.removed", f"{name}: {path.name}", agent=coord.whoever() or name, kept=kept))
     return Tree(name, gone.path, gone.branch, gone.head, kept=kept)
+
+
+def settle_in(coord: Coord, path: Path) -> tuple[str, ...]:
+    """Give the worktree at PATH what a checkout lacks: links to the live folders, the guard in hooks of its own.
+
+    Returns what could not be done. Doing it again changes nothing.
+    """
+    links = worktree.link(coord.home, path, livefolders.linked(coord.config))
+    return (*links, *guarding.follow(coord, path))
 
 
 def branch_of(coord: Coord, agent: str) -> str:

@@ -18,6 +18,7 @@ from coord.git.repo import Git
 from coord.model.errors import NotFound, Refused, Usage
 from coord.service import restoring, worktrees
 from coord.service.coord import Coord
+from coord.service.guard import guarding
 
 As = Callable[..., Coord]
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -90,6 +91,21 @@ def test_all_comes_back_as_it_was(coord_for: As, place: Path) -> None:
     assert (place / "inbox").is_symlink()
     assert git(place, "rev-parse", ref), "what is kept stays kept"
     assert "is back at" in str(render.blocks(found))
+
+
+def test_the_guard_stands_in_hooks_of_its_own_as_before(repo: Path, coord_for: As) -> None:
+    git(repo, "config", "core.hooksPath", "own-hooks")
+    (repo / ".gitignore").write_text("own-hooks\n")
+    git(repo, "add", ".gitignore")
+    git(repo, "commit", "-qm", "hooks are not kept")
+    owner = coord_for("owner")
+    guarding.install(owner)
+    place = Path(worktrees.add(owner, ("backend",)).trees[0].path)
+    (place / "mine").write_text("mine\n")
+    kept = worktrees.remove(owner, "backend", keep=True).kept
+    restoring.restore(owner, kept)
+    found = guarding.status(owner).hooks
+    assert {hook.state for hook in found if hook.path.is_relative_to(place)} == {"installed"}
 
 
 def test_it_comes_back_twice_over_and_for_another(coord_for: As, place: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from coord.git import discovery, merge, trash, worktree
 from coord.git.worktree import Worktree
-from coord.model import ids, mailboxes
+from coord.model import ids
 from coord.model.errors import CoordError, Unavailable
+from coord.service import livefolders
 from coord.service.coord import Coord
 from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
@@ -49,7 +50,7 @@ def cut_off(coord: Coord) -> Iterator[Finding]:
 def links(coord: Coord) -> Iterator[Finding]:
     """Find worktrees whose links to the live folders are broken or missing."""
     listed = {tree.path for tree in worktree.all_of(coord.git) if not tree.prunable}
-    names = (*mailboxes.everyone(coord.config.names), "merges")
+    names = livefolders.linked(coord.config)
     for name in coord.config.names:
         path = coord.worktree_of(name)
         if path not in listed or not _belongs(coord, path):
