@@ -172,6 +172,20 @@ def test_a_remote_that_git_does_not_know_is_named(repo: Path, coord_for: As) -> 
     assert results(coord_for("owner")) == ["waits: git knows no remote upstream: `git remote add upstream URL`"]
 
 
+def test_the_reason_that_is_told_is_the_one_that_holds(repo: Path, far: Path, coord_for: As) -> None:
+    git(repo, "push", "-q", "origin", "main")
+    configure(repo, "push: upstream, ungated: allow")
+    ask(coord_for("backend"), branch(repo, "work", {"good": "x\n"}))
+    landing = Landing(coord_for("owner"))
+    drive(landing)
+    assert "git knows no remote upstream" in results(landing.coord)[0]
+    git(repo, "remote", "add", "upstream", str(repo.parent / "gone.git"))
+    drive_until(landing, lambda: "upstream cannot be reached" in results(landing.coord)[0])
+    git(repo, "remote", "set-url", "upstream", str(far))
+    drive_until(landing, lambda: not queue(landing.coord))
+    assert tip(far) == tip(repo)
+
+
 def test_a_protected_branch_refuses_in_its_own_words(repo: Path, far: Path, coord_for: As) -> None:
     pushing(repo)
     hook(far, "echo 'main is protected\nCoord-Gate: passed' >&2; exit 1")

@@ -18,10 +18,11 @@ _FIRST, _LONGEST = 1.0, 300.0
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why nothing can be moved at the remote: a line, the same as long as it lasts, and the remote's words."""
+    """Why nothing can be moved at the remote: a line, the remote's words, and whether nobody answered there."""
 
     what: str
     words: str = ""
+    unreachable: bool = False
 
 
 @dataclass(slots=True)
@@ -149,11 +150,15 @@ class Remotes:
         one.looked_at, one.failures, one.trouble, one.missed = self.coord.clock.monotonic(), 0, None, None
 
     def _failed(self, one: _Branch, trouble: Trouble) -> None:
-        one.looked_at, one.failures, one.trouble = None, one.failures + 1, one.trouble or trouble
+        one.looked_at, one.failures = None, one.failures + 1
+        # Why nobody answers is worded anew at each try, and the owner is told of each line.
+        if one.trouble is None or not (one.trouble.unreachable and trouble.unreachable):
+            one.trouble = trouble
         wait = backoff.pause(one.failures, _FIRST, _LONGEST)
         one.again_at = self.coord.clock.monotonic() + wait
 
 
 def _unreachable(name: str, answer: Answer) -> Trouble:
     first = next((line for line in answer.words.splitlines() if line.startswith("fatal:")), answer.words)
-    return Trouble(f"{name} cannot be reached: {clean_line(first.removeprefix('fatal:'), 160)}", answer.words)
+    what = f"{name} cannot be reached: {clean_line(first.removeprefix('fatal:'), 160)}"
+    return Trouble(what, answer.words, unreachable=True)
