@@ -80,6 +80,7 @@ class Observer:
         self._pace: Pace | None = None
         self._reminded: dict[tuple[str, str], int] | None = None
         self._warned: dict[Pair, frozenset[str]] | None = None
+        self._held_back: tuple[str, frozenset[str]] | None = None
         self._ledger_read: tuple[str | None, tuple[Read, ...]] = (None, ())
 
     def view(self, *, full: bool) -> View:
@@ -126,6 +127,10 @@ class Observer:
         """Note that somebody was told of a conflict, or that it is gone; the ledger holds of which."""
         self._warned = None
 
+    def followed(self) -> None:
+        """Note that a worktree was brought along, or its agent told why not; the ledger holds which."""
+        self._held_back = None
+
     def foreseen(self, first: str, second: str) -> Place | None:
         """Return a conflict of the latest forecast."""
         found = self._foreseen()
@@ -148,7 +153,9 @@ class Observer:
         yield from (Behind(name, begun=True) for name in begun)
         found = self._foreseen() if self.coord.config.worktrees.follow != "off" else None
         if found is not None and found.lagging:
-            told = heldback.told(self.coord, found.tip)
+            if self._held_back is None or self._held_back[0] != found.tip:
+                self._held_back = found.tip, frozenset(heldback.told(self.coord, found.tip))
+            told = self._held_back[1]
             yield from (Behind(name, told=name in told) for name in found.lagging if name not in begun)
 
     def _dropped(self) -> Iterator[Dropped]:

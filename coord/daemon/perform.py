@@ -114,7 +114,9 @@ class Performer:
             case Merge(into):
                 return self.landing.advance(into)
             case Follow(agent):
-                return keepup.follow(coord, agent)
+                changed = keepup.follow(coord, agent)
+                self.observer.followed()
+                return changed
             case Warn() | CallOff():
                 return self._speak_of(action)
             case Reconcile():
