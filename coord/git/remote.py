@@ -25,6 +25,8 @@ _STALLED = {"http.lowSpeedLimit": "1", "http.lowSpeedTime": "60", "credential.in
 _BATCH = "-o BatchMode=yes -o ConnectTimeout=15"
 # What a remote says of a push for good, not of this moment: by hooks, rules of a host, git's own settings.
 _FOR_GOOD = re.compile(r"declined|prohibited|protected|den(?:y|ied)|forbidden|not allowed|not permitted|checked out")
+# Somebody moved the branch between git's look at it and its lock: neither refused nor away.
+_OVERTAKEN = re.compile(r"is at [0-9a-f]+ but expected [0-9a-f]+|incorrect old value provided")
 
 Outcome = Literal["done", "absent", "moved", "refused", "unreachable"]
 
@@ -118,6 +120,8 @@ def _judged(out: str, err: str) -> Answer:
     words = _words("\n".join((*rejected, err)))
     if any(line.startswith("[remote rejected]") and _FOR_GOOD.search(line) for line in rejected):
         return Answer("refused", words)
+    if rejected and _OVERTAKEN.search(words):
+        return Answer("moved", words)
     if any(line.startswith("[rejected]") for line in rejected) or re.search(r"^ ! \[rejected\]", err, re.MULTILINE):
         return Answer("moved", words)
     return Answer("absent" if "couldn't find remote ref" in err else "unreachable", words)

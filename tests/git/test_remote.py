@@ -82,16 +82,25 @@ def test_it_moves_only_from_where_it_was_expected_to_be(top: Path, expected: str
     assert far(top) == two
 
 
-def test_one_that_moves_while_it_is_pushed_is_not_overwritten(top: Path) -> None:
+@pytest.mark.parametrize("name", ["pre-receive", "update"])
+def test_one_that_moves_while_it_is_pushed_is_not_overwritten(top: Path, name: str) -> None:
     """The expectation is looked at here, before the push: the remote itself must hold to it as well."""
     one = commit(top, "one")
     push(top, one, "")
     two = commit(top, "two")
     sh(top, "push", "-q", "origin", f"{two}:refs/heads/other")
-    hook(top, "pre-receive", f"env -u GIT_QUARANTINE_PATH git update-ref refs/heads/main {two} {one}")
+    hook(top, name, f"env -u GIT_QUARANTINE_PATH git update-ref refs/heads/main {two} {one}")
     sh(top, "reset", "-q", "--hard", one)
-    answer = push(top, commit(top, "mine"), one)
-    assert answer.outcome in ("moved", "unreachable") and far(top) == two
+    assert push(top, commit(top, "mine"), one).outcome == "moved"
+    assert far(top) == two
+
+
+def test_one_whose_lock_is_held_is_not_taken_for_moved(top: Path) -> None:
+    one = commit(top, "one")
+    push(top, one, "")
+    (top.parent / "far.git/refs/heads/main.lock").touch()
+    assert push(top, commit(top, "mine"), one).outcome == "unreachable"
+    assert far(top) == one
 
 
 @pytest.mark.parametrize(
