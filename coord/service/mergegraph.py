@@ -6,10 +6,10 @@ from typing import Literal
 from coord.git import merge
 from coord.git.relations import Relation, relations
 from coord.model.errors import NotFound, Refused
+from coord.model.gate import PASSED, has_passed
 from coord.service import branches, merges, worktrees
 from coord.service.command import command
 from coord.service.coord import Coord
-from coord.service.merging.stacking import PASSED
 
 Standing = Literal["landing", "testing", "queued", "conflict", "ready", "behind", "level"]
 
@@ -59,7 +59,7 @@ def graph(coord: Coord) -> Graph:
         ahead, behind = _far(apart.get(one.head))
         conflicts = _conflicts(coord, tip, one.head) if one.state == "queued" and one.head in present else ()
         standing: Standing = "conflict" if conflicts else _STANDING.get(one.state, "queued")
-        note = "passed" if one.gate.startswith(PASSED) else one.result
+        note = PASSED if has_passed(one) else one.result
         where = (one.id, one.batch, one.position, note, conflicts)
         made.append(Branch(one.branch, one.agent, standing, ahead, behind, *where))
     for branch, (name, head) in others.items():

@@ -76,7 +76,6 @@ def request(
             priority=priority,
             task=clean_line(task, 100),
             after=_before(coord, after),
-            gate="" if coord.config.merge.gate else "ungated",
             body=body,
         )
         _enqueue(coord, made)
@@ -120,7 +119,6 @@ def retry(
             priority=old.priority,
             task=old.task,
             after=tuple(one for one in old.after if one in waiting),
-            gate="" if coord.config.merge.gate else "ungated",
             body=old.body,
             extra=old.extra,
         )

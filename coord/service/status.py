@@ -13,6 +13,7 @@ from coord.git.relations import Relation, relations
 from coord.git.worktree import Worktree
 from coord.model import codec, ids, keys, leases, mailboxes, scope
 from coord.model.errors import BadRecord, CoordError, TimedOut
+from coord.model.gate import PASSED, UNGATED, has_passed
 from coord.model.leases import Ask
 from coord.model.records import Lock, MergeRequest, Message, Mode, Priority
 from coord.service import branches, livefolders, merges, watching
@@ -258,9 +259,7 @@ class _Look:
         return any(scope.overlap(wanted, lock.scope, self.coord.form) for wanted in ask.scopes)
 
     def _queued(self, one: MergeRequest) -> Queued:
-        tested = one.gate.partition(" ")[0]
-        if tested not in ("passed", "ungated"):
-            tested = "not tested yet" if self.coord.config.merge.gate else "ungated"
+        tested = PASSED if has_passed(one) else "not tested yet" if self.coord.config.merge.gate else UNGATED
         held = one.result if one.state == "queued" else ""
         return Queued(
             id=one.id,

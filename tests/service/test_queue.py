@@ -12,7 +12,7 @@ from support import git
 
 from coord.model.errors import Refused
 from coord.model.verdicts import Run
-from coord.service import mail, mergegraph, merges, testruns
+from coord.service import mail, mergegraph, merges, status, testruns
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
 from coord.service.merging.verdicts import Kept
@@ -113,6 +113,16 @@ def test_a_base_that_fails_by_itself_is_held_against_nobody(repo: Path, coord_fo
     ask(coord_for("frontend"), mend, priority="urgent")
     drive(landing, within=30)
     assert not queue(coord_for("owner")) and not (repo / "bad").exists() and (repo / "more").exists()
+
+
+def test_what_is_urgent_is_tried_once_upon_a_red_base_however_long_the_reason(repo: Path, coord_for: As) -> None:
+    """Into a branch whose name makes the reason longer than what a request says of it."""
+    configure(repo, f"test: {GATE}")
+    into = branch(repo, "long" * 50, {"bad": "x\n"})
+    (made,) = ask(coord_for("backend"), branch(repo, "more", {"more": "x\n"}, into), into=into, priority="urgent")
+    landing = Landing(coord_for("owner"))
+    drive(landing)
+    assert merges.show(landing.coord, made.id).result.startswith(f"waits: {into} at ")
 
 
 def without(repo: Path, name: str) -> str:
@@ -220,6 +230,18 @@ def test_without_a_test_nothing_lands_until_the_owner_allows_it(repo: Path, coor
     landing.coord.reload()
     drive(landing)
     assert not queue(landing.coord) and "Coord-Gate: ungated" in git(repo, "log", "-1", "--format=%B", "main")
+
+
+def test_a_request_made_before_there_was_a_test_does_not_go_on_saying_that_there_is_none(
+    repo: Path, coord_for: As
+) -> None:
+    (made,) = ask(coord_for("backend"), branch(repo, "good", {"good": "x\n"}))
+    merges.cancel(coord_for("backend"), made.id)
+    again = merges.retry(coord_for("backend"), made.id)
+    assert (made.gate, again.gate) == ("", "")
+    assert status.status(coord_for()).merges[0].gate == "ungated"
+    configure(repo, f"test: {GATE}")
+    assert status.status(coord_for()).merges[0].gate == "not tested yet"
 
 
 def test_a_branch_that_the_checkout_cannot_follow_holds_up_nobody_else(repo: Path, coord_for: As) -> None:

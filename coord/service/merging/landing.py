@@ -16,6 +16,7 @@ from coord.git.worktree import Worktree
 from coord.model import bisect, keys, queue, quoting
 from coord.model.bisect import Eject, Land, Outcome, Pause, Probe
 from coord.model.errors import NotFound, Refused, Unsigned
+from coord.model.gate import gate_name, passed
 from coord.model.records import MergeRequest
 from coord.model.verdicts import Run
 from coord.service import branches
@@ -25,7 +26,7 @@ from coord.service.merging.gates import Gates, Wanted
 from coord.service.merging.line import Line, there, tip_of
 from coord.service.merging.moving import LOST, MOVED_ON, Moving
 from coord.service.merging.sizes import Sizes
-from coord.service.merging.stacking import PASSED, Keyed
+from coord.service.merging.stacking import Keyed
 from coord.service.merging.waiting import GUARD
 
 _LOOKS_AGAIN = 1.0  # seconds: for what nobody announces, as a branch that others move
@@ -227,7 +228,7 @@ class Landing:
                 if stale := [left for left in fenced if left]:
                     self._part(line, stacking.Stack(line.tip, left=stale))
                     return True
-                ready = [(key, replace(one, gate=f"{PASSED} {gate}")) for key, one in batch[:height]]
+                ready = [(key, replace(one, gate=passed(gate))) for key, one in batch[:height]]
                 places = checkout.standing_on(self.coord.git, line.into)
                 return self._moving.land(line, ready, places, whole=height == len(batch))
             case Eject():
@@ -249,7 +250,7 @@ class Landing:
         for _, one in batch:
             if one.base != below:
                 return MOVED_ON
-            if stacking.gate_of(one) != gate:
+            if gate_name(one) != gate:
                 return "the test is another one now"
             below = one.candidate
         return None
@@ -279,7 +280,7 @@ class Landing:
         """Upon a base that fails only what is urgent is tried, one by one: it may be what mends it."""
         words = _red_words(line, red)
         for key, one in queued:
-            if one.priority == "urgent" and one.result != f"waits: {words}":
+            if one.priority == "urgent" and one.result != telling.waits(words):
                 return self._begin(line, [(key, one)], places, 1)
         return self._moving.hold(line, queued, words, _end_of(red))
 

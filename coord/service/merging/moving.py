@@ -12,6 +12,7 @@ from coord.git import checkout, merge
 from coord.git.worktree import Worktree
 from coord.model import quoting
 from coord.model.errors import Conflict, Refused
+from coord.model.gate import UNGATED, gate_name
 from coord.model.untrusted import clean_line
 from coord.service import branches
 from coord.service.coord import Coord
@@ -20,7 +21,7 @@ from coord.service.merging.gates import Gates
 from coord.service.merging.line import Line, there
 from coord.service.merging.remotes import Remotes
 from coord.service.merging.sizes import Sizes
-from coord.service.merging.stacking import UNGATED, Keyed
+from coord.service.merging.stacking import Keyed
 
 MOVED_ON = "the base moved on, or a member left; stacked again"
 LOST = "git cleaned its merge commit away; merging again"
@@ -144,14 +145,14 @@ class Moving:
             if one.base != below or stacking.fenced(self.coord, below, key, one) is not None:
                 return False
             below = one.candidate
-        if members[0][1].gate == UNGATED:
+        if gate_name(members[0][1]) == UNGATED:
             return self.coord.config.merge.ungated == "allow" and not self.gates.gate
         tree = merge.trees(self.coord.git, (below,)).get(below, "")
         return self.gates.verdicts().of(tree, self.gates.gate).outcome == "passed"
 
     def _not_yet(self, members: list[Keyed], why: str) -> bool:
         """Take a step back: a batch stays one, so that no newcomer joins it while somebody in it is looked for."""
-        if members[0][1].gate == UNGATED:
+        if gate_name(members[0][1]) == UNGATED:
             telling.queued_again(self.coord, members, why)
         else:
             back = [(key, replace(one, state="testing", result=why, was="")) for key, one in members]

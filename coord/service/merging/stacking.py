@@ -11,12 +11,12 @@ from coord.git.remembered import Memory
 from coord.git.repo import Git
 from coord.model import leasetrailers, trailers
 from coord.model.errors import NotFound, Refused
+from coord.model.gate import PASSED, UNGATED, gate_name
 from coord.model.records import MergeRequest
 from coord.model.untrusted import clean_line, several
 from coord.service.coord import Coord
 from coord.service.merging import fence
 
-UNGATED, PASSED = "ungated", "passed"
 _SHOWN = 12
 Keyed = tuple[str, MergeRequest]
 
@@ -84,15 +84,10 @@ def signs(coord: Coord, git: Git) -> bool:
     return coord.config.merge.sign == "git" and merge.ways(git).signs
 
 
-def gate_of(one: MergeRequest) -> str:
-    """Return the gate that a member is tested by, or was."""
-    return one.gate.removeprefix(f"{PASSED} ")
-
-
 def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str) -> MergeRequest | Left:
     """Merge a request upon the stack, or say why it is left."""
     (key, one), git, below, gate = pair, coord.git, made.tip, made.gate
-    if (one.batch, one.base, gate_of(one)) == (batch, below, gate or UNGATED) and git.tip(one.candidate) is not None:
+    if (one.batch, one.base, gate_name(one)) == (batch, below, gate or UNGATED) and git.tip(one.candidate) is not None:
         return one
     try:
         if merge.already_in(git, below, one.head):

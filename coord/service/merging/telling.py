@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from coord.model import quoting
+from coord.model.gate import PASSED, UNGATED, has_passed
 from coord.model.records import Change, MergeRequest
 from coord.model.untrusted import clean_line
 from coord.service import delivery
 from coord.service.coord import Coord
 from coord.service.merging import waiting
-from coord.service.merging.stacking import PASSED, UNGATED, Keyed, Left
+from coord.service.merging.stacking import Keyed, Left
 
 
 def moved(coord: Coord, kind: str, members: Sequence[Keyed], extra: Sequence[Change] = (), **facts: str) -> None:
@@ -41,12 +42,17 @@ def again(one: MergeRequest) -> MergeRequest:
     return replace(one, state="queued", batch="", position=0, base="", candidate="", was="", gate="")
 
 
+def waits(reason: str) -> str:
+    """Return what a request says that waits for something outside the queue."""
+    return f"waits: {clean_line(reason, 300)}"
+
+
 def hold(coord: Coord, held: Sequence[Keyed], known: Mapping[str, Keyed], reason: str, body: str = "") -> None:
     """Let requests wait for something outside the queue; the owner is told once for each reason.
 
     KNOWN is how everything waits at present: where one of them waits for the same, the owner knows.
     """
-    word = f"waits: {clean_line(reason, 300)}"
+    word = waits(reason)
     changed = _news(((key, replace(one, result=word)) for key, one in held), known)
     if not changed:
         return
@@ -77,7 +83,7 @@ def passed_over(coord: Coord, left: Left, known: Mapping[str, Keyed]) -> None:
 def reviewed(coord: Coord, left: Left, known: Mapping[str, Keyed]) -> None:
     """Let a request wait until those have looked at it whose leases overtook it; they and its author are told once."""
     one, who = left.one, ", ".join(left.holders)
-    word = f"waits: {clean_line(f'for a review by {who}: {left.what}', 300)}"
+    word = waits(f"for a review by {who}: {left.what}")
     changed = _news([(left.key, replace(again(one), result=word))], known)
     if not changed:
         return
@@ -116,7 +122,7 @@ def refused(coord: Coord, pair: Keyed, state: str, why: str, detail: str) -> Non
 
 def landed(coord: Coord, key: str, one: MergeRequest, note: str, *, waited_for: bool) -> None:
     """Close a request whose changes are in the base; what comes after it, if it is WAITED_FOR, waits no longer."""
-    gated = UNGATED if one.gate in ("", UNGATED) else PASSED
+    gated = PASSED if has_passed(one) else UNGATED
     what = f"{one.candidate[:10] or 'nothing new'} ({gated})"
     body = f"`{one.branch}` is in `{one.into}`: {what}\n\n{quoting.one_line(one.title)}\n\n{note}\n"
     told = tuple(dict.fromkeys((one.agent, "owner")))
