@@ -1,7 +1,7 @@
 """Conflicts foreseen: which agents' work will not merge, long before anybody asks for it; uncommitted work included."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -193,6 +193,15 @@ def _stamp(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def conflicting(coord: Coord, heads: Sequence[str], tip: str) -> list[tuple[str, ...]]:
+    """Return in which paths each of HEADS conflicts with TIP; nothing is left of it where the owner's objects are."""
+    if not heads:
+        return []
+    with coord.store.exclusive(GUARD):
+        foreseer = Foreseer(coord.git, coord.place.common, coord.private / GUARD)
+        return [one.conflicts for one in foreseer.merge([(head, tip) for head in heads])]
 
 
 def told(coord: Coord) -> dict[Pair, frozenset[str]]:

@@ -1,9 +1,8 @@
 """Why a worktree does not follow the base: something half done or uncommitted, somebody at work, a conflict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from coord.git import indexlock, worktree
-from coord.git.foresight import Foreseer
 from coord.git.repo import Git
 from coord.git.worktree import Worktree
 from coord.model.errors import Unavailable
@@ -60,15 +59,7 @@ def reasons(coord: Coord, lagging: Mapping[str, Worktree], tip: str) -> dict[str
     found = {name: unready(tree) or busy(coord, name, tree) for name, tree in lagging.items()}
     asked = [name for name, why in found.items() if not why]
     known = told(coord, tip) if asked else {}
-    for name, paths in zip(asked, _conflicts(coord, [lagging[name].head for name in asked], tip), strict=True):
+    clashes = foresight.conflicting(coord, [lagging[name].head for name in asked], tip)
+    for name, paths in zip(asked, clashes, strict=True):
         found[name] = f"conflicts with the base in {several(paths)}" if paths else known.get(name, "")
     return found
-
-
-def _conflicts(coord: Coord, heads: Sequence[str], tip: str) -> list[tuple[str, ...]]:
-    """Return in which paths each of HEADS conflicts with TIP; nothing is left of it where the owner's objects are."""
-    if not heads:
-        return []
-    with coord.store.exclusive(foresight.GUARD):
-        foreseer = Foreseer(coord.git, coord.place.common, coord.private / foresight.GUARD)
-        return [one.conflicts for one in foreseer.merge([(head, tip) for head in heads])]

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from coord.git import merge
 from coord.git.relations import Relation, relations
-from coord.model.errors import NotFound, Refused
 from coord.model.gate import PASSED, has_passed
-from coord.service import branches, merges, worktrees
+from coord.service import branches, foresight, merges, worktrees
 from coord.service.command import command
 from coord.service.coord import Coord
 
@@ -54,17 +52,20 @@ def graph(coord: Coord) -> Graph:
             others[branch] = (name, head)
     present = {head for one in queued if (head := one.head) and coord.git.tip(head)}
     apart = relations(coord.git, tip, present | {head for _, head in others.values()})
+    asked_of = [one.head for one in queued if one.state == "queued" and one.head in present]
+    asked_of += [head for _, head in others.values() if all(_far(apart.get(head)))]
+    clashes = dict(zip(asked_of, foresight.conflicting(coord, asked_of, tip), strict=True))
     made = []
     for one in queued:
         ahead, behind = _far(apart.get(one.head))
-        conflicts = _conflicts(coord, tip, one.head) if one.state == "queued" and one.head in present else ()
+        conflicts = clashes.get(one.head, ()) if one.state == "queued" else ()
         standing: Standing = "conflict" if conflicts else _STANDING.get(one.state, "queued")
         note = PASSED if has_passed(one) else one.result
         where = (one.id, one.batch, one.position, note, conflicts)
         made.append(Branch(one.branch, one.agent, standing, ahead, behind, *where))
     for branch, (name, head) in others.items():
         ahead, behind = _far(apart.get(head))
-        conflicts = _conflicts(coord, tip, head) if ahead and behind else ()
+        conflicts = clashes.get(head, ())
         rest: Standing = "conflict" if conflicts else "ready" if ahead else "behind" if behind else "level"
         made.append(Branch(branch, name, rest, ahead, behind, conflicts=conflicts))
     return Graph(base, tip, tuple(made))
@@ -75,10 +76,3 @@ _STANDING: dict[str, Standing] = {"landing": "landing", "testing": "testing"}
 
 def _far(found: Relation | None) -> tuple[int, int]:
     return (found.ahead, found.behind) if found else (0, 0)
-
-
-def _conflicts(coord: Coord, tip: str, head: str) -> tuple[str, ...]:
-    try:
-        return merge.predict(coord.git, tip, head).conflicts
-    except (NotFound, Refused):
-        return ()

@@ -297,7 +297,9 @@ def test_the_graph_shows_who_is_where(repo: Path, coord_for: As) -> None:
     ask(coord_for("backend"), *names, clash)
     landing = Landing(coord_for("owner"))
     drive_until(landing, lambda: landing.running)
+    before = git(repo, "count-objects")
     found = mergegraph.graph(coord_for("owner"))
+    assert git(repo, "count-objects") == before, "to draw is to leave nothing in the owner's repository"
     seen = {one.branch: (one.standing, one.ahead, one.behind, one.conflicts) for one in found.branches}
     assert seen == {
         "work/0": ("testing", 1, 1, ()),
