@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from hooking import daemon
 from overtaking import PATH, Open, commit, edit, guarded, have, judged, land, message, overtake, token_of, write
+from queueing import configure, drive, queue
 from support import eventually, git
 
 from coord.model import leasetrailers
 from coord.model.errors import StaleToken
-from coord.service import locks, mail
+from coord.service import locks, mail, merges
 from coord.service.guard import editnotes, guarding
+from coord.service.merging.landing import Landing
 
 
 @pytest.fixture
@@ -231,6 +233,7 @@ def test_a_holder_that_was_stopped_past_its_lease_and_goes_on_is_refused(
 ) -> None:
     script = tmp_path / "holder.py"
     script.write_text(STOPPED)
+    configure(repo, "ungated: allow")
     tree = trees["frontend"]
     before = git(tree, "rev-parse", "HEAD")
     words = [sys.executable, str(script), str(tree), PATH]
@@ -261,3 +264,8 @@ def test_a_holder_that_was_stopped_past_its_lease_and_goes_on_is_refused(
     assert commit(tree, "-n", "-am", "past the guard").returncode == 0
     (found,) = judged(coord_for, tree).passed
     assert (found.agent, found.token, found.to.holder, found.to.token) == ("frontend", mine, "backend", theirs)
+    base = git(repo, "rev-parse", "main")
+    merges.request(coord_for("frontend", tree))
+    drive(Landing(coord_for("owner")))
+    eventually(lambda: not queue(coord_for("owner")), within=30, what="the end of the request")
+    assert git(repo, "rev-parse", "main") == base
