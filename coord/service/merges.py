@@ -50,10 +50,11 @@ def request(
     What is merged is the branch as it stands now; later commits need a request of their
     own. The daemon merges in memory, tests what waits together where a gate is configured,
     and tells you and the owner what happened. A newer request for the same branch replaces
-    the one that waits.
+    the one that waits, if that is yours.
 
     Raises:
-        Refused: there is nothing to merge; what it must come after did not land, or comes after it.
+        Refused: there is nothing to merge; what it must come after did not land, or comes after it;
+            somebody else's request for the branch waits.
     """
     agent = coord.me()
     name = branches.named(coord, branch or worktrees.standing_branch(coord, agent))
@@ -223,11 +224,11 @@ def waiting(coord: Coord) -> list[tuple[str, MergeRequest]]:
 def _enqueue(coord: Coord, made: MergeRequest, *, who: str = "", again: str = "") -> None:
     """Record a new request in the place of one for the same branch that waits, and of the one that it tries AGAIN."""
     every = folder.found(coord)
-    earlier = {
-        one.id: key
-        for key, one in every.values()
-        if (one.branch, one.into, one.state) == (made.branch, made.into, "queued")
-    }
+    turn = (made.branch, made.into, "queued")
+    same = [pair for pair in every.values() if (pair[1].branch, pair[1].into, pair[1].state) == turn]
+    for _, one in same:
+        _allowed(coord, one, coord.config.merge.resolver if again else "")
+    earlier = {one.id: key for key, one in same}
     replaced = [*earlier, *([again] if again else [])]
     changed: dict[str, Change] = {}
     for old in replaced:
@@ -286,5 +287,5 @@ def _allowed(coord: Coord, one: MergeRequest, *others: str) -> str:
     """
     who = coord.me()
     if who not in (one.agent, "owner", coord.config.coordinator, *others):
-        raise Refused(f"the request is {one.agent}'s", hint=f"ask {one.agent}, or the owner")
+        raise Refused(f"the request {one.id} for {one.branch} is {one.agent}'s", hint=f"ask {one.agent}, or the owner")
     return who

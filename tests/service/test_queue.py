@@ -202,6 +202,26 @@ def test_requests_land_in_the_order_that_they_ask_for(repo: Path, coord_for: As)
     assert firsts(repo)[-3:] == [f"Merge {name}: {name}" for name in names]
 
 
+def test_what_somebody_else_asked_for_is_not_replaced(repo: Path, coord_for: As) -> None:
+    """Else whoever may not cancel a request could ask for its branch, and cancel that."""
+    configure(repo, "test: 'true'")
+    backend, other, owner = (coord_for(name) for name in ("backend", "frontend", "owner"))
+    name = branch(repo, "work/mine", {"mine": "x\n"})
+    mine = merges.request(backend, branch=name, priority="urgent")
+    with pytest.raises(Refused, match=f"{mine.id} for {name} is backend's"):
+        merges.request(other, branch=name, priority="low")
+    [theirs] = ask(other, branch(repo, "work/theirs", {"theirs": "x\n"}))
+    merges.cancel(other, theirs.id)
+    git(repo, "update-ref", f"refs/heads/{theirs.branch}", name)
+    merges.request(backend, branch=theirs.branch)
+    with pytest.raises(Refused, match="is backend's"):
+        merges.retry(other, theirs.id)
+    assert queue(owner)[0] == mine
+    newer = merges.request(backend, branch=name)
+    assert newer in queue(owner) and mine not in queue(owner)
+    assert merges.request(owner, branch=name) in queue(owner) and newer not in queue(owner)
+
+
 def test_who_comes_after_one_that_does_not_land_waits_and_says_so(repo: Path, coord_for: As) -> None:
     configure(repo, f"test: {GATE}")
     coord = coord_for("backend")
