@@ -1,4 +1,7 @@
-"""Looks ahead for conflicts in a thread of its own: to merge every pair takes git a while, and mail does not wait."""
+"""Looks ahead for conflicts in a thread of its own: to merge every pair takes git a while, and mail does not wait.
+
+What the queue is to remember of conflicts is learned here as well, a few merges at each look.
+"""
 
 import threading
 import time
@@ -9,6 +12,7 @@ from coord.model import backoff
 from coord.model.errors import CoordError
 from coord.service.coord import Coord
 from coord.service.foresight import Forecast, Foresight
+from coord.service.merging import remembering
 
 _LONGEST_PAUSE = 300.0
 
@@ -23,6 +27,7 @@ class Foreseeing:
         self._over = threading.Event()
         self._foresight = Foresight(coord)
         self._closely_at = 0.0
+        self._learned_at = ""
         self.latest: Forecast | None = None
 
     @contextmanager
@@ -47,12 +52,19 @@ class Foreseeing:
         if before is None or before.conflicts != found.conflicts:
             self._ring()
 
+    def learn(self) -> None:
+        """Learn from a few merges, until there is none that is new; again when the base has moved."""
+        tip = self.latest.tip if self.latest else ""
+        if tip != self._learned_at and not remembering.learn(self._coord):
+            self._learned_at = tip
+
     def _run(self) -> None:
         failures = 0
         while not self._over.is_set():
             pause = self._coord.config.watch.scan_every.total_seconds()
             try:
                 self.look()
+                self.learn()
                 failures = 0
             except (CoordError, OSError) as fault:
                 failures += 1

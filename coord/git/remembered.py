@@ -1,7 +1,8 @@
 """Conflicts that were resolved once: git's rerere, learning from the merges in branches.
 
 Its store is coord's own, so that nobody has to switch rerere on, and the owner's settings and
-`.git/rr-cache` stay as they are. What it writes anew is blobs and trees. For one process at a time.
+`.git/rr-cache` stay as they are. Old merges are made again in a store of objects aside; among the
+owner's are only the blobs and trees of a merge that was resolved. For one process at a time.
 """
 
 import os
@@ -36,15 +37,21 @@ class Memory:
     def __init__(self, git: Git, common: Path, folder: Path) -> None:
         self._git, self._folder = git, folder
         self._work, self._own, self._learned = folder / "work", folder / "git", folder / "learned"
+        self._objects = folder / "objects"
+        self._aside = {
+            "GIT_OBJECT_DIRECTORY": os.fspath(self._objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.fspath(common / "objects"),
+        }
         self._env = {
+            **self._aside,
             "GIT_DIR": os.fspath(self._own),
             "GIT_WORK_TREE": os.fspath(self._work),
             "GIT_INDEX_FILE": os.fspath(folder / "index"),
-            "GIT_OBJECT_DIRECTORY": os.fspath(common / "objects"),
         }
 
     def resolve(self, ours: str, theirs: str) -> str | None:
         """Merge two commits as conflicts like theirs were resolved before; a tree, or None where not all are known."""
+        self._prepare()
         conflict = self._conflict(ours, theirs)
         if conflict is None:
             return None
@@ -54,6 +61,7 @@ class Memory:
         found = {name: (self._work / str(number)).read_bytes() for number, name in enumerate(conflict.modes)}
         if self._rerere("remaining") or any(found[name] == marked[name] for name in found):
             return None
+        self._git.run(*_merging(ours, theirs), check=False, config={**merge.DURABLE, **_STYLE})
         index = {"GIT_INDEX_FILE": os.fspath(self._folder / "made")}
         self._git.run("read-tree", conflict.tree, env=index)
         lines = [f"{conflict.modes[name]} {self._blob(data)}\t".encode() + name + b"\0" for name, data in found.items()]
@@ -64,9 +72,13 @@ class Memory:
         words = ("hash-object", "-w", "--no-filters", "--stdin")
         return self._git.run(*words, stdin=data, config=merge.DURABLE).out.decode().strip()
 
-    def _learn(self) -> None:
-        """Learn how the newest merges resolved what conflicted in them; not those that the queue made."""
+    def learn(self, most: int) -> int:
+        """Learn how at most so many of the newest merges were resolved that are not known yet; return how many."""
         self._prepare()
+        return self._learn(most)
+
+    def _learn(self, most: int | None = None) -> int:
+        """Learn how the newest merges resolved what conflicted in them; not those that the queue made."""
         known = set(self._learned.read_text().split()) if self._learned.exists() else set()
         words = (
             "rev-list",
@@ -77,25 +89,27 @@ class Memory:
             "--grep=^Coord-Merge: ",
         )
         lines = self._git.text(*words, "--exclude=coord/ledger", "--branches").splitlines()
-        fresh = [line.split() for line in reversed(lines) if line.split()[0] not in known]
+        fresh = [line.split() for line in reversed(lines) if line.split()[0] not in known][:most]
         if not fresh:
-            return
+            return 0
         # Cut short from here on, by a kill or a power cut, half a resolution may be left: then all are learned anew.
         (self._folder / "learning").touch()
         sync(self._folder)
         self._rerere("gc")
         for commit, *parents in fresh:
             self._take_in(commit, parents)
-        self._learned.write_text("".join(f"{line.split()[0]}\n" for line in lines))
+        known.update(commit for commit, *_ in fresh)
+        self._learned.write_text("".join(f"{name}\n" for line in lines if (name := line.split()[0]) in known))
         for path in (*(self._own / "rr-cache").rglob("*"), self._learned, self._folder):
             sync(path)
         (self._folder / "learning").unlink()
+        return len(fresh)
 
     def _take_in(self, commit: str, parents: Sequence[str]) -> None:
         conflict = self._conflict(*parents) if len(parents) == len(("ours", "theirs")) else None
         if conflict is None:
             return
-        made = _contents(self._git, [commit.encode() + b":" + name for name in conflict.modes])
+        made = self._contents([commit.encode() + b":" + name for name in conflict.modes])
         if None not in made:
             self._lay(conflict)
             self._rerere()
@@ -104,8 +118,7 @@ class Memory:
             self._rerere()
 
     def _conflict(self, ours: str, theirs: str) -> _Conflict | None:
-        words = ("merge-tree", "--write-tree", "--no-messages", "-z", ours, theirs)
-        done = self._git.run(*words, check=False, config={**merge.DURABLE, **_STYLE})
+        done = self._git.run(*_merging(ours, theirs), check=False, env=self._aside, config=_STYLE)
         tree, *lines = done.out.split(b"\0")
         stages: dict[bytes, list[bytes]] = {}
         for line in filter(None, lines):
@@ -126,6 +139,8 @@ class Memory:
             self._work.mkdir()
             kind = self._git.text("rev-parse", "--show-object-format")
             self._git.run("init", "--quiet", "--bare", f"--object-format={kind}", "--template=", os.fspath(self._own))
+        shutil.rmtree(self._objects, ignore_errors=True)
+        self._objects.mkdir()
 
     def _lay(self, conflict: _Conflict) -> dict[bytes, bytes]:
         """Lay a conflict out as a merge leaves it; files have numbers, since names are others' text."""
@@ -134,7 +149,7 @@ class Memory:
         for left in (self._folder / "index", self._own / "MERGE_RR", self._own / "MERGE_RR.lock"):
             with suppress(FileNotFoundError):
                 left.unlink()
-        marked = _contents(self._git, [conflict.tree.encode() + b":" + name for name in conflict.modes])
+        marked = self._contents([conflict.tree.encode() + b":" + name for name in conflict.modes])
         lines = []
         for number, (abouts, data) in enumerate(zip(conflict.stages.values(), marked, strict=True)):
             (self._work / str(number)).write_bytes(data or b"")
@@ -145,18 +160,22 @@ class Memory:
     def _rerere(self, *words: str) -> bytes:
         return Git(self._work).run("rerere", *words, env=self._env, config=_RERERE).out
 
+    def _contents(self, specs: Sequence[bytes]) -> list[bytes | None]:
+        """Return what some COMMIT:PATH hold, None of those that are not there."""
+        words, lines = ("cat-file", "--batch", "-z"), b"".join(spec + b"\0" for spec in specs)
+        rest = self._git.run(*words, stdin=lines, env=self._aside).out
+        found: list[bytes | None] = []
+        for spec in specs:
+            if rest.startswith(spec + b" missing\n"):
+                found.append(None)
+                rest = rest[len(spec) + len(b" missing\n") :]
+                continue
+            head, _, rest = rest.partition(b"\n")
+            size = int(head.rpartition(b" ")[2])
+            found.append(rest[:size])
+            rest = rest[size + 1 :]
+        return found
 
-def _contents(git: Git, specs: Sequence[bytes]) -> list[bytes | None]:
-    """Return what some COMMIT:PATH hold, None of those that are not there."""
-    rest = git.run("cat-file", "--batch", "-z", stdin=b"".join(spec + b"\0" for spec in specs)).out
-    found: list[bytes | None] = []
-    for spec in specs:
-        if rest.startswith(spec + b" missing\n"):
-            found.append(None)
-            rest = rest[len(spec) + len(b" missing\n") :]
-            continue
-        head, _, rest = rest.partition(b"\n")
-        size = int(head.rpartition(b" ")[2])
-        found.append(rest[:size])
-        rest = rest[size + 1 :]
-    return found
+
+def _merging(ours: str, theirs: str) -> tuple[str, ...]:
+    return ("merge-tree", "--write-tree", "--no-messages", "-z", ours, theirs)

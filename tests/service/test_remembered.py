@@ -8,6 +8,7 @@ import pytest
 from queueing import branch, configure, drive, queue
 from support import git
 
+from coord.daemon.foreseeing import Foreseeing
 from coord.service import merges, worktrees
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
@@ -112,3 +113,20 @@ def test_what_was_half_learned_is_learned_anew(repo: Path, coord_for: As, place:
     git(repo, "reset", "-q", "--hard", "main~1")
     asked(coord_for)
     assert (repo / "text").read_text() == text("both")
+
+
+def test_what_is_learned_ahead_is_known_and_leaves_nothing_in_the_owners_objects(
+    repo: Path, coord_for: As, place: Path
+) -> None:
+    configure(repo, "test: 'grep -q both text'")
+    git(repo, "config", "merge.conflictStyle", "diff3")
+    resolved(place, text("both"))
+    before = git(repo, "count-objects")
+    foreseeing = Foreseeing(coord_for("owner"), pytest.fail, lambda: None)
+    foreseeing.look()
+    foreseeing.learn()
+    learned = repo / ".git/coord/rerere/learned"
+    assert learned.read_text().split() == [git(place, "rev-parse", "HEAD")]
+    assert git(repo, "count-objects") == before
+    asked(coord_for)
+    assert not queue(coord_for("owner")) and (repo / "text").read_text() == text("both")

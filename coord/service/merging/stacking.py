@@ -7,7 +7,6 @@ from typing import Literal
 
 from coord.git import merge, worktree
 from coord.git.merge import Prediction
-from coord.git.remembered import Memory
 from coord.git.repo import Git
 from coord.model import leasetrailers, trailers
 from coord.model.errors import NotFound, Refused
@@ -15,7 +14,7 @@ from coord.model.gate import PASSED, UNGATED, gate_name
 from coord.model.records import MergeRequest
 from coord.model.untrusted import clean_line, several
 from coord.service.coord import Coord
-from coord.service.merging import fence
+from coord.service.merging import fence, remembering
 
 _SHOWN = 12
 Keyed = tuple[str, MergeRequest]
@@ -148,8 +147,7 @@ def _predicted(coord: Coord, base: str, head: str, gate: str) -> Prediction:
     if found.clean or not gate or coord.config.merge.rerere == "off":
         return found
     ours, theirs = coord.git.tip(base), coord.git.tip(head)
-    memory = Memory(coord.git, coord.place.common, coord.private / "rerere")
-    tree = memory.resolve(ours, theirs) if ours and theirs else None
+    tree = remembering.resolved(coord, ours, theirs) if ours and theirs else None
     return replace(found, tree=tree, clean=True) if tree else found
 
 
