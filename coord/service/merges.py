@@ -287,5 +287,6 @@ def _allowed(coord: Coord, one: MergeRequest, *others: str) -> str:
     """
     who = coord.me()
     if who not in (one.agent, "owner", coord.config.coordinator, *others):
-        raise Refused(f"the request {one.id} for {one.branch} is {one.agent}'s", hint=f"ask {one.agent}, or the owner")
+        hint = f"ask {' or '.join(dict.fromkeys((one.agent, 'owner')))}"
+        raise Refused(f"the request {one.id} for {one.branch} is {one.agent}'s", hint=hint)
     return who

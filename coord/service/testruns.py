@@ -93,8 +93,9 @@ def retest(
         Refused: you are neither.
     """
     who = coord.me()
-    if who not in (mailboxes.OWNER, coord.config.coordinator):
-        raise Refused(f"{who} cannot have the base tested again", hint=f"ask {coord.config.coordinator}, or the owner")
+    those = dict.fromkeys((coord.config.coordinator, mailboxes.OWNER))
+    if who not in those:
+        raise Refused(f"{who} cannot have the base tested again", hint=f"ask {' or '.join(those)}")
     name, here = branches.located(coord, branch or branches.base(coord))
     far = coord.git.tip(remote.ref(coord.config.merge.push, name)) if coord.config.merge.push else None
     commits = tuple(dict.fromkeys(filter(None, (here, far))))

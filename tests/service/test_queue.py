@@ -217,6 +217,10 @@ def test_what_somebody_else_asked_for_is_not_replaced(repo: Path, coord_for: As)
     with pytest.raises(Refused, match="is backend's"):
         merges.retry(other, theirs.id)
     assert queue(owner)[0] == mine
+    owners = merges.request(owner, branch=branch(repo, "work/owners", {"owners": "x\n"}))
+    with pytest.raises(Refused) as refused:
+        merges.cancel(other, owners.id)
+    assert refused.value.hint == "ask owner"
     newer = merges.request(backend, branch=name)
     assert newer in queue(owner) and mine not in queue(owner)
     assert merges.request(owner, branch=name) in queue(owner) and newer not in queue(owner)
