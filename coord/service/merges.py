@@ -1,4 +1,4 @@
-"""The queue of branches waiting to be merged: request, list, show, cancel, retry."""
+"""The queue of branches waiting to be merged: request, list, show, cancel, retry, approve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from coord.model import codec, ids, keys, queue
 from coord.model.errors import NotFound, Refused, Usage
 from coord.model.records import Change, MergeRequest, Priority
 from coord.model.untrusted import clean_line
-from coord.service import branches, named, worktrees
+from coord.service import branches, named, watching, worktrees
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
 from coord.service.merging import fence
@@ -23,7 +23,7 @@ _NO_WORDS = Prose("")
 class Queue:
     """The requests that wait, the next one first, whether a gate tests them, and what the owner has to set first.
 
-    `push` is the remote that has to have what lands.
+    `push` is the remote that has to have what lands; `watched` is whether a daemon runs, without which nothing does.
     """
 
     base: str
@@ -31,6 +31,7 @@ class Queue:
     requests: tuple[MergeRequest, ...]
     lack: str = ""
     push: str = ""
+    watched: bool = True
 
 
 @command("merge request", writes=True, example="coord merge request --title 'Chef profiles from the Customers sheet'")
@@ -160,7 +161,14 @@ def list_(coord: Coord) -> Queue:
     settings = coord.config.merge
     lack = "" if settings.gate or settings.ungated == "allow" else "set `merge.test`, or `merge.ungated: allow`"
     found = tuple(one for _, one in waiting(coord))
-    return Queue(branches.seen_base(coord), bool(settings.gate), found, lack, settings.push)
+    return Queue(
+        branches.seen_base(coord),
+        bool(settings.gate),
+        found,
+        lack,
+        settings.push,
+        watching.find(coord).state != "stopped",
+    )
 
 
 @command("merge show", example="coord merge show 01KAJ3X5")

@@ -150,7 +150,7 @@ def test_on_the_base_the_merge_waits_and_says_why(
     assert picture(repo) == before
     assert git(repo, "rev-parse", "main") == tip
     (waits,) = queue(coord_for("owner"))
-    assert waits.state == "queued" and waits.result.startswith("waits: ") and word in waits.result
+    assert waits.state == "queued" and waits.result.startswith(f"waits: in {repo}: ") and word in waits.result
     (told,) = mail.list_(coord_for("owner")).items
     assert told.message.subject == "merge waits: work" and word in told.message.body
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hooking import daemon
 from queueing import ask, branch, configure, drive, drive_until, last, queue
 from support import git
 
@@ -368,3 +369,17 @@ def test_what_is_forgotten_stays_so_for_whoever_reads_it_anew(tmp_path: Path) ->
     for one in (here, there, Kept(tmp_path / "verdicts")):
         assert (one.read().of("a", "g").outcome, one.read().of("b", "g").outcome) == ("suspect", "passed")
         assert len(one.read().runs) == 7
+
+
+def test_a_test_that_does_not_exist_is_named_as_what_to_mend(repo: Path, coord_for: As) -> None:
+    configure(repo, "test: no-such-tool-here")
+    ask(coord_for("backend"), branch(repo, "work", {"a.txt": "a"}))
+    drive(Landing(coord_for("owner")))
+    (waits,) = queue(coord_for("owner"))
+    assert "could not be run: no such command" in waits.result and "merge.test" in waits.result
+
+
+def test_a_list_says_where_no_daemon_runs(repo: Path, coord_for: As) -> None:
+    assert not merges.list_(coord_for("backend")).watched
+    with daemon(repo):
+        assert merges.list_(coord_for("backend")).watched

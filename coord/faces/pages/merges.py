@@ -15,6 +15,7 @@ blocks = singledispatch(unknown)
 def _queue(result: merges.Queue) -> list[Block]:
     gate = "" if result.gated else f" (nothing lands: {result.lack})" if result.lack else " (ungated)"
     gate += f" (pushed to {result.push})" if result.push else ""
+    gate += "" if result.watched else " (no daemon runs: `coord watch --detach`)"
     into = f" into {result.base}" if result.base else ""
     if not result.requests:
         return [Line(f"nothing waits to be merged{into}{gate}")]

@@ -151,13 +151,16 @@ class Gates:
         )
 
 
+_NOT_RUN = "could not be run: no such command, or no right to run it; see `merge.test`"
+
+
 def _words(result: Result) -> str:
     """Say how a gate ended."""
     after = f"after {format_duration(timedelta(seconds=max(1, round(result.seconds))))}"
     words = {
         "timeout": f"took too long and was ended {after}",
         "flood": f"wrote more than a gigabyte and was ended {after}",
-        "error": "could not be run",
+        "error": _NOT_RUN if result.status is not None else "was ended from outside, or could not be begun",
         "passed": f"passed {after}",
     }
     return words.get(result.reason, f"failed with status {result.status} {after}")

@@ -137,7 +137,7 @@ class Landing:
             return False
         for place in (places := checkout.standing_on(self.coord.git, line.into)):
             if reason := checkout.obstacle(place.path, line.here, line.here):
-                return self._moving.hold(line, queued, there(self.coord, place, reason))
+                return self._moving.hold(line, queued, there(place, reason))
         most = self._sizes.of(line.into, self.coord.config.merge.batch)
         if gate and (red := self._red(line.tip, gate)) is not None:
             return self._on_red(line, queued, red, places)
@@ -170,7 +170,7 @@ class Landing:
             if made.members and checkout.obstacle(place.path, here, made.tip):
                 for key, one in made.members:
                     if reason := checkout.obstacle(place.path, here, one.candidate):
-                        return key, one, there(self.coord, place, reason)
+                        return key, one, there(place, reason)
         return None
 
     def _part(self, line: Line, made: stacking.Stack) -> bool:
@@ -287,7 +287,7 @@ class Landing:
 
 def _red_words(line: Line, red: Run) -> str:
     known = f"{line.into} at {red.commit[:10]} fails its own test, which {red.what}"
-    return f"{known}; an urgent request may mend it, `coord merge retest` tests it again"
+    return f"{known}; an urgent request may mend it, the owner's `coord merge retest` tests it again"
 
 
 def _end_of(failure: Run) -> str:

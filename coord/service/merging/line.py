@@ -40,6 +40,6 @@ def tip_of(coord: Coord, here: str, far: str) -> str:
     return far if merge.already_in(git, far, here) else ""
 
 
-def there(coord: Coord, place: Worktree, reason: str) -> str:
-    """Say why a checkout cannot follow; home needs no naming."""
-    return reason if place.path == coord.home else f"{place.path}: {reason}"
+def there(place: Worktree, reason: str) -> str:
+    """Say why a checkout cannot follow, and which."""
+    return f"in {place.path}: {reason}"

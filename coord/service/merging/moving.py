@@ -60,7 +60,7 @@ class Moving:
         for place in places:
             if reason := checkout.obstacle(place.path, line.here, tip):
                 back = [(key, telling.again(one)) for key, one in members] if whole else members
-                return self.hold(line, back, there(self.coord, place, reason))
+                return self.hold(line, back, there(place, reason))
         was = line.here if line.here != base else ""
         members = [(key, replace(one, state="landing", result="", was=was)) for key, one in members]
         telling.moved(self.coord, "merge.landing", members)
@@ -101,7 +101,7 @@ class Moving:
                 checkout.bring(place.path, was, candidate, move=move)
             except (Conflict, Refused) as fault:
                 if move is not None and git.tip(ref) != candidate:  # nothing has happened here yet
-                    return self.hold(line, back, there(self.coord, place, fault.message), always=not pushed)
+                    return self.hold(line, back, there(place, fault.message), always=not pushed)
                 notes.append(f"{place.path} was left as it was: {fault.message}")
             move = None
         if move is not None:

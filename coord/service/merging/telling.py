@@ -60,7 +60,7 @@ def hold(coord: Coord, held: Sequence[Keyed], known: Mapping[str, Keyed], reason
     extra: tuple[Change, ...] = ()
     if all(one.result != word for _, one in known.values()):
         names = ", ".join(f"`{one.branch}`" for _, one in changed)
-        text = body or "Nothing was touched. The merge goes on by itself when that is over.\n"
+        text = body or "Nothing was touched. It goes on by itself when that is over: commit or stash what changed.\n"
         letter = delivery.notice(
             coord,
             "owner",
