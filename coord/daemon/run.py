@@ -91,9 +91,13 @@ def once(coord: Coord, *, say: Callable[[str], None]) -> None:
         try:
             coord.committer.settle()  # who was told of what is read from the ledger
             coord.store.sweep()
+            seen = None
             foreseeing.look()
-            while loop.cycle(full=True):
-                time.sleep(0.05)
+            while foreseeing.latest and foreseeing.latest.tip != seen:  # once more where a landing left others behind
+                seen = foreseeing.latest.tip
+                while loop.cycle(full=True):
+                    time.sleep(0.05)
+                foreseeing.look()
         finally:
             performer.landing.stop()
             coord.committer.settle()

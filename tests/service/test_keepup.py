@@ -13,8 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from queueing import ask, branch
 from support import eventually, git
 
+from coord.daemon import run
 from coord.daemon.observe import Observer
 from coord.daemon.perform import Performer
 from coord.daemon.plan import Behind, Follow, Foreseen, View
@@ -109,6 +111,16 @@ def test_the_daemon_brings_idle_ones_and_waits_for_the_others(repo: Path, coord_
     assert performer.perform(Follow("backend"))
     assert git(place, "rev-parse", "HEAD") == tip
     assert follow(observed(owner)) == []
+
+
+def test_one_look_at_everything_lands_and_brings_the_others_along(repo: Path, coord_for: As, place: Path) -> None:
+    with (repo / ".coord.yaml").open("a") as file:
+        file.write("merge: {ungated: allow}\n")
+    git(repo, "commit", "-qam", "settings")
+    keepup.update(coord_for("owner"))
+    ask(coord_for("frontend"), branch(repo, "work", {"landed.txt": "x\n"}))
+    run.once(coord_for("owner"), say=print)
+    assert (repo / "landed.txt").exists() and (place / "landed.txt").exists()
 
 
 def test_a_branch_in_the_queue_stays_as_it_was_requested(repo: Path, coord_for: As, place: Path) -> None:
