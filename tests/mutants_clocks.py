@@ -82,8 +82,8 @@ def _local(book: Book) -> Book:
     return replace(book, now=book.now + timedelta(hours=1 if first <= book.now < last else 2))
 
 
-def _early(rule: Callable[[View, Any], object]) -> object:
-    return lambda view, hint: rule(replace(view, now=view.now + timedelta(hours=1)), hint)
+def _early(rule: Callable[[View], object]) -> object:
+    return lambda view: rule(replace(view, now=view.now + timedelta(hours=1)))
 
 
 def _told_only(book: Book, lock: Any, kind: str, why: str, *, agent: str = "coord") -> Book:

@@ -277,6 +277,7 @@ MENDED: dict[Plant, str] = {
     ground.worktree_gone: "worktree-gone",
     ground.worktree_links: "worktree-links",
     ground.worktree_cut_off: "worktree-cut-off",
+    ground.guard_missing: "guard-missing",
 }
 BY_HAND: dict[Plant, str] = {
     ground.git_too_old: "git-too-old",

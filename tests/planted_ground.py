@@ -18,6 +18,7 @@ from coord.model import codec, keys
 from coord.model.records import Change
 from coord.service import worktrees
 from coord.service.doctor import watches
+from coord.service.guard import guarding
 
 
 def git_too_old(farm: Farm) -> None:
@@ -241,3 +242,8 @@ def worktree_links(farm: Farm) -> None:
 def worktree_cut_off(farm: Farm) -> None:
     worktrees.add(farm.open(), ("backend",))
     (farm.home.parent / "agent-backend/.git").write_text("gitdir: /nowhere/.git/worktrees/agent-backend\n")
+
+
+def guard_missing(farm: Farm) -> None:
+    guarding.install(farm.open())
+    (farm.common / "hooks/pre-commit").write_text("#!/bin/sh\necho anew\n")

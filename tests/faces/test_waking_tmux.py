@@ -174,6 +174,7 @@ def test_where_there_is_no_tmux_that_is_said(
     assert server.lines() == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what was begun in error is not awaited
 @pytest.mark.parametrize("mutant", mutants_waking.PANE)
 def test_a_planted_fault_is_caught(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, mutant: str

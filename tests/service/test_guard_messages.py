@@ -154,15 +154,16 @@ def test_the_owner_s_own_hook_for_messages_stays_and_sees_the_trailers(
     text = f'#!/usr/bin/env sh\ngrep -q Coord-Lease "$1" && echo seen > {repo}/seen\ngrep -q words "$1"\n'
     hook_file.write_text(text)
     hook_file.chmod(0o755)
-    guarding.install(coord_for("owner"))
-    guarding.install(coord_for("owner"))
+    shared = layout == "hooksPath"
+    guarding.install(coord_for("owner"), shared=shared)
+    guarding.install(coord_for("owner"), shared=shared)
     assert hook_file.read_text().count("coord guard sign") == 1
     locks.acquire(coord_for("frontend"), (PATH,))
     write(trees["frontend"])
     assert commit(trees["frontend"], "-am", "refused by it").returncode == 1
     assert commit(trees["frontend"], "-am", "words").returncode == 0
     assert (repo / "seen").exists()
-    guarding.uninstall(coord_for("owner"))
+    guarding.uninstall(coord_for("owner"), shared=shared)
     assert hook_file.read_text() == text
 
 

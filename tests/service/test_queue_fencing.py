@@ -1,12 +1,13 @@
 """What was made under a lease that has passed on does not land as if nothing had happened."""
 
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from overtaking import PATH, Open, commit, edit, guarded, have, overtake, token_of
 from queueing import configure, drive, queue
-from support import git
+from support import eventually, git
 
 from coord.git import merge
 from coord.model.errors import Refused
@@ -98,6 +99,8 @@ def test_what_lands_in_the_same_batch_counts_as_what_the_base_got(repo: Path, co
     tree = trees["frontend"]
     overtake(coord_for, trees, long)
     assert commit(tree, "--no-verify", "-am", "late").returncode == 0
+    late = int(git(tree, "log", "-1", "--format=%ct"))
+    eventually(lambda: time.time() >= late + 1, within=5, what="a second that git can tell from that commit's")
     git(tree, "checkout", "-q", "-b", "anew", "main")
     edit(tree, "frontend", long, "")
     (tree / long).write_text("a = 2\n" + "\n" * 20)
