@@ -182,7 +182,7 @@ class Git:
 @cache
 def version() -> tuple[int, int, int]:
     """Return git's version."""
-    words = Git(Path.home()).text("--version")
+    words = Git(Path("/")).text("--version")  # where one may have no home, and stand in a folder that is gone
     major, minor, *patch = (int(number) for number in re.findall(r"\d+", words)[:3])
     return (major, minor, patch[0] if patch else 0)
 

@@ -210,3 +210,9 @@ def test_an_error_of_the_reader_is_not_hidden(top: Path) -> None:
     with pytest.raises(ZeroDivisionError), repo.Git(top).stream("log"):
         raise ZeroDivisionError
     assert issubclass(Unavailable, CoordError)
+
+
+def test_its_version_is_told_to_who_has_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/nonexistent")
+    repo.version.cache_clear()
+    assert repo.version() >= (2, 38, 0)
