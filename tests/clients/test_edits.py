@@ -10,7 +10,7 @@ from clients.programs import PROGRAMS, Program
 from clients.standin import Asked, Blocks, Say, Turn
 
 # Claude also looks by itself whether a file is as it read it, before it asks anybody.
-REFUSED = re.compile("leased to|File content has changed since it was last read")
+REFUSED = re.compile("leased to|frontend holds|backend holds|File content has changed since it was last read")
 NAMED = {program.name: program for program in PROGRAMS}
 PAGE, CODE = "web_app/index.html", "apps_script/chefs.js"
 
