@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coord.git import indexlock
+from coord.git import discovery, indexlock, stale
 from coord.git import worktree as worktrees
 from coord.git.repo import Done, Git, clean
 from coord.git.worktree import Worktree
@@ -89,12 +89,15 @@ def bring(worktree: Path, old: str, new: str, *, move: Callable[[], None] | None
     Raises:
         Refused: uncommitted work is in the way; it stays as it is.
         Conflict: a git, or another of us, is at work there.
+        Unavailable: a git that lives may hold HEAD locked.
     """
     git = Git(worktree)
     private = worktrees.private(git)
     if not (private / "index").exists():
         raise Refused(f"nothing is checked out at {worktree}", hint=f"git -C {worktree} reset --hard")
     with indexlock.hold(private) as fd:
+        # Whoever moves a branch under a checkout locks HEAD as well, and may be killed after the branch has moved.
+        stale.remove(private / "HEAD.lock", discovery.find(worktree).common)
         # Only the holder touches this name, so what lies there was left by a dead one.
         step = _Index(git, private, private / "index.coord", fd)
         try:

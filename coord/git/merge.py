@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from coord.git import discovery, hookfiles, stale
+from coord.git import discovery, hookfiles, stale, worktree
 from coord.git.repo import Done, Git, clean
 from coord.model.errors import Conflict, NotFound, Refused, Unavailable, Unsigned
 
@@ -220,8 +220,8 @@ def _refusal(ref: str, done: Done) -> str:
 
 def _freed(git: Git, ref: str) -> bool:
     """Take away what a killed git left locked: the branch, and HEAD where that stands on it."""
-    common = discovery.find(git.cwd).common
-    return stale.remove_all([common / f"{ref}.lock", common / "HEAD.lock"], common)
+    place = discovery.find(git.cwd)
+    return stale.remove_all([place.common / f"{ref}.lock", worktree.own(place.top) / "HEAD.lock"], place.common)
 
 
 def _commit(git: Git, name: str) -> str:

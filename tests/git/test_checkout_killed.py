@@ -162,3 +162,18 @@ def test_only_its_caller_killed_git_itself_goes_on(top: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.005)
     assert_landed(top)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_head_that_a_killed_git_left_locked_is_free_again(top: Path, *, linked: bool) -> None:
+    old, new = ends(top)
+    place, private = top, top / ".git"
+    if linked:
+        place, private = top.parent / "linked", top / ".git/worktrees/linked"
+        sh(top, "checkout", "-q", "--detach")
+        sh(top, "worktree", "add", "-q", str(place), "main")
+    sh(top, "update-ref", "refs/heads/main", new, old)
+    (private / "HEAD.lock").touch()
+    checkout.bring(place, old, new)
+    assert not (private / "HEAD.lock").exists()
+    sh(place, "commit", "-q", "--allow-empty", "-m", "its own")

@@ -6,7 +6,7 @@ import pytest
 from support import eventually
 from support import git as sh
 
-from coord.git import merge
+from coord.git import merge, worktree
 from coord.git.repo import Git
 from coord.model.errors import Conflict, NotFound, Refused, Unavailable
 
@@ -138,15 +138,19 @@ def test_commit_and_move_publish_a_merge(top: Path) -> None:
         merge.move(git, "refs/heads/one/below", two, "")
 
 
-def test_a_move_takes_away_what_a_killed_git_left_locked_and_leaves_a_living_ones(top: Path) -> None:
-    git = Git(top)
+@pytest.mark.parametrize("place", [".", "../linked"])
+def test_a_move_takes_away_what_a_killed_git_left_locked_and_leaves_a_living_ones(top: Path, place: str) -> None:
     save(top, {"a": b"one\n"}, "one", "one")
     one = sh(top, "rev-parse", "one")
     two = sh(top, "commit-tree", "-p", one, "-m", "two", "one^{tree}")
-    sh(top, "checkout", "-q", "one")
-    locks = [top / ".git" / name for name in ("refs/heads/one.lock", "HEAD.lock")]
+    sh(top, "checkout", "-q", "--detach")
+    if place != ".":
+        sh(top, "worktree", "add", "-q", "--detach", place)
+    git = Git(top / place)
+    sh(git.cwd, "checkout", "-q", "one")
+    locks = [top / ".git/refs/heads/one.lock", worktree.private(git) / "HEAD.lock"]
     words = ["git", "update-ref", "--stdin"]
-    with subprocess.Popen(words, cwd=top, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as other:
+    with subprocess.Popen(words, cwd=git.cwd, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as other:
         assert other.stdin is not None
         other.stdin.write(f"start\nupdate refs/heads/one {two}\nprepare\n".encode())
         other.stdin.flush()

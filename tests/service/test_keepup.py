@@ -1,20 +1,13 @@
 """Worktrees are brought to the base when they are clean and idle, wholly or not at all."""
 
 import os
-import random
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 from queueing import ask, branch
-from support import eventually, git
+from support import git
 
 from coord.daemon import run
 from coord.daemon.observe import Observer
@@ -22,7 +15,6 @@ from coord.daemon.perform import Performer
 from coord.daemon.plan import Behind, Follow, Foreseen, View
 from coord.daemon.rules.follow import follow
 from coord.faces import render
-from coord.git import indexlock
 from coord.service import keepup, merges, worktrees
 from coord.service.coord import Coord
 from coord.service.foresight import Foresight
@@ -132,7 +124,7 @@ def test_a_branch_in_the_queue_stays_as_it_was_requested(repo: Path, coord_for: 
     assert git(place, "rev-parse", "HEAD") == head
 
 
-def test_foundthat_cannot_is_told_once_for_each_base(repo: Path, coord_for: As, place: Path) -> None:
+def test_one_that_cannot_is_told_once_for_each_base(repo: Path, coord_for: As, place: Path) -> None:
     owner = coord_for("owner")
     commit(repo, ".gitignore", "*.o\n")
     assert keepup.follow(owner, "backend")
@@ -158,63 +150,3 @@ def test_the_rule(coord_for: As, place: Path) -> None:
     clash = (Foreseen("backend", "", frozenset("a"), frozenset()),)
     assert follow(View(now=now, config=config, behind=behind, conflicts=clash)) == [Follow("security")]
     assert follow(View(now=now, config=config, behind=behind, steady=False)) == [Follow("security")]
-
-
-def free(private: Path) -> bool:
-    return "another process" not in indexlock.busy(private)
-
-
-def begun(repo: Path, process: subprocess.Popen[bytes]) -> bool:
-    return (repo / ".git/coord" / keepup.FOLDER / "backend.json").exists() or process.poll() is not None
-
-
-BRING = """
-import sys
-from contextlib import suppress
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from coord.service import keepup
-from coord.service.coord import Coord
-coord = Coord.open(Path(sys.argv[1]), who="owner")
-print("ready", flush=True)
-keepup.bring(coord, "backend")
-"""
-
-
-def test_killed_at_any_moment_it_is_before_or_after(repo: Path, coord_for: As, place: Path) -> None:
-    seed = int(os.environ.get("COORD_TEST_SEED", "0")) or random.randrange(1, 1 << 32)
-    print(f"replay with COORD_TEST_SEED={seed}")
-    chance = random.Random(seed)
-    cut = 0
-    for number in range(20):
-        for name in range(60):
-            (repo / f"f{name}").write_text(f"{number} {name}\n" * 400)
-        git(repo, "add", *(f"f{name}" for name in range(60)))
-        git(repo, "commit", "-qm", f"round {number}")
-        own = commit(place, "mine", f"{number}\n") if number % 2 else git(place, "rev-parse", "HEAD")
-        process = subprocess.Popen([sys.executable, "-c", BRING, str(repo)], stdout=subprocess.PIPE)
-        assert process.stdout is not None and process.stdout.readline()
-        if chance.random() < 0.5:
-            time.sleep(chance.uniform(0, 0.4))
-        else:
-            eventually(partial(begun, repo, process), what="beginning")
-            time.sleep(chance.uniform(0, 0.03))
-        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        process.kill()
-        for child in family:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
-        process.wait()
-        process.stdout.close()
-        private = Path(git(place, "rev-parse", "--absolute-git-dir"))
-        eventually(partial(free, private), what="git has ended")
-        cut += bool(keepup.half_done(coord_for("owner")))
-        (found,) = keepup.update(coord_for("owner")).items
-        assert found.state in ("brought", "current"), found
-        assert clean(place) and not (private / "index.lock").exists()
-        assert keepup.half_done(coord_for("owner")) == ()
-        assert git(place, "merge-base", "--is-ancestor", own, "HEAD") == ""
-        assert (place / "f7").read_bytes() == (repo / "f7").read_bytes()
-    print(f"cut short {cut} times")
-    assert cut

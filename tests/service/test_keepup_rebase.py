@@ -1,22 +1,15 @@
 """Worktrees that keep up by a rebase: commits as they were upon the new base, or nothing at all."""
 
 import os
-import random
 import subprocess
-import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 from sacred import picture
-from support import eventually, git
+from support import git
 
-from coord.git import indexlock
 from coord.service import keepup, merges, restoring, worktrees
 from coord.service.coord import Coord
 from coord.service.session import sessions
@@ -195,61 +188,3 @@ def test_signatures_are_made_anew_or_nothing_is_rewritten(
     git(repo, "config", "commit.gpgSign", "true")
     assert updated(coord_for).state == "brought"
     assert git(place, "log", "-1", "--format=%G?") == "G"
-
-
-def free(private: Path) -> bool:
-    return "another process" not in indexlock.busy(private)
-
-
-def begun(repo: Path, process: subprocess.Popen[bytes]) -> bool:
-    return (repo / ".git/coord" / keepup.FOLDER / "backend.json").exists() or process.poll() is not None
-
-
-BRING = """
-import sys
-from pathlib import Path
-from coord.service import keepup
-from coord.service.coord import Coord
-coord = Coord.open(Path(sys.argv[1]), who="owner")
-print("ready", flush=True)
-keepup.bring(coord, "backend")
-"""
-
-
-def test_killed_at_any_moment_it_is_before_or_after(repo: Path, coord_for: As, place: Path) -> None:
-    seed = int(os.environ.get("COORD_TEST_SEED", "0")) or random.randrange(1, 1 << 32)
-    print(f"replay with COORD_TEST_SEED={seed}")
-    chance = random.Random(seed)
-    cut = 0
-    for number in range(20):
-        for name in range(60):
-            (repo / f"f{name}").write_text(f"{number} {name}\n" * 400)
-        git(repo, "add", *(f"f{name}" for name in range(60)))
-        git(repo, "commit", "-qm", f"round {number}")
-        old = commit(place, f"mine{number}")
-        process = subprocess.Popen([sys.executable, "-c", BRING, str(repo)], stdout=subprocess.PIPE)
-        assert process.stdout is not None and process.stdout.readline()
-        if chance.random() < 0.5:
-            time.sleep(chance.uniform(0, 0.4))
-        else:
-            eventually(partial(begun, repo, process), what="beginning")
-            time.sleep(chance.uniform(0, 0.03))
-        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        process.kill()
-        for child in family:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
-        process.wait()
-        process.stdout.close()
-        private = Path(git(place, "rev-parse", "--absolute-git-dir"))
-        eventually(partial(free, private), what="git has ended")
-        cut += bool(keepup.half_done(coord_for("owner")))
-        assert updated(coord_for).state in ("brought", "current")
-        assert git(place, "status", "--porcelain") == "" and not (private / "index.lock").exists()
-        assert keepup.half_done(coord_for("owner")) == ()
-        assert git(place, "rev-list", "--count", "main..HEAD") == str(number + 1)
-        assert git(place, "merge-base", "main", "HEAD") == git(repo, "rev-parse", "main")
-        assert old in kept(coord_for)
-        assert (place / "f7").read_bytes() == (repo / "f7").read_bytes()
-    print(f"cut short {cut} times")
-    assert cut
