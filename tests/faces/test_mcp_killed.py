@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -193,14 +193,24 @@ def test_what_was_done_and_not_answered_is_neither_done_twice_nor_lost(
 
 
 @contextmanager
-def killing(daemon: Daemon, seed: int) -> Iterator[None]:
-    """Kill the host, or the daemon with it, again and again."""
+def killing(daemon: Daemon, seed: int, answered: Mapping[str, int]) -> Iterator[list[float]]:
+    """Kill the host, or the daemon with it, again and again; yields when each died.
+
+    A request that ends its server three times is given up, so everybody is ANSWERED once between two deaths.
+    """
     choose, over = random.Random(seed), threading.Event()
     faults: list[BaseException] = []
+    deaths: list[float] = []
 
     def go_on() -> None:
+        before = dict.fromkeys(answered, 0)
         try:
             while not over.wait(choose.uniform(0.3, 2.5)):
+                while any(answered[who] == before[who] for who in before):
+                    if over.wait(0.01):
+                        return
+                before = dict(answered)
+                deaths.append(time.monotonic())
                 if (host := daemon.host()) is not None:
                     with suppress(ProcessLookupError):
                         os.kill(host, signal.SIGKILL)
@@ -213,7 +223,7 @@ def killing(daemon: Daemon, seed: int) -> Iterator[None]:
     thread = threading.Thread(target=go_on)
     thread.start()
     try:
-        yield
+        yield deaths
     finally:
         over.set()
         thread.join()
@@ -225,38 +235,40 @@ def killing(daemon: Daemon, seed: int) -> Iterator[None]:
 def test_killed_in_the_middle_nothing_is_lost_nor_sent_twice(
     repo: Path, daemon: Daemon, mode: Literal["auto", "legacy"]
 ) -> None:
-    seconds = tiers.rounds(6, 120)
+    rounds = tiers.rounds(4, 80)
     wanted: list[str] = []
     shown: list[str] = []
     faults: list[str] = []
+    answered = Counter(backend=0, frontend=0)
 
-    async def send(until: float) -> None:
+    async def send(deaths: list[float]) -> None:
         async with Client(program(repo, "backend"), mode=mode) as client:
-            while time.monotonic() < until:
+            while len(deaths) < rounds:
                 text = f"message {len(wanted)}"
                 wanted.append(text)
                 result = await client.call_tool("send_message", {"to": "frontend", "content": text})
+                answered["backend"] += 1
                 if result.is_error:
                     faults.append(said(result))
 
-    async def read(until: float) -> None:
+    async def read(deaths: list[float]) -> None:
         async with Client(program(repo, "frontend"), mode=mode) as client:
-            while time.monotonic() < until:
+            while len(deaths) < rounds:
                 result = await client.call_tool("check_messages", {})
+                answered["frontend"] += 1
                 if result.is_error:
                     faults.append(said(result))
                 else:
                     shown.extend(item["message"]["body"] for item in result.structured_content["items"])
                 await anyio.sleep(0.05)
 
-    async def run() -> None:
-        until = time.monotonic() + seconds
+    async def run(deaths: list[float]) -> None:
         async with anyio.create_task_group() as both:
-            both.start_soon(send, until)
-            both.start_soon(read, until)
+            both.start_soon(send, deaths)
+            both.start_soon(read, deaths)
 
-    with killing(daemon, tiers.seed()):
-        anyio.run(run)
+    with killing(daemon, tiers.seed(), answered) as deaths:
+        anyio.run(run, deaths)
     with Coord.open(repo, who="frontend") as coord:
         listed = mail.list_(coord, read=True, limit=100_000).items
         left = [item.message.body for item in listed if item.unread]
