@@ -179,7 +179,14 @@ def _status(farm: Farm, console: rich.console.Console) -> None:
 
         run.watch(coord, seconds=0.01, say=look)
     found = looks[0]
-    shown = dataclasses.replace(found, home=SHOWN_HOME, daemon=dataclasses.replace(found.daemon, pid=SHOWN_PID))
+    here = str(farm.home)
+    shown = dataclasses.replace(
+        found,
+        home=SHOWN_HOME,
+        daemon=dataclasses.replace(found.daemon, pid=SHOWN_PID),
+        merges=tuple(dataclasses.replace(one, held=one.held.replace(here, SHOWN_HOME)) for one in found.merges),
+        needs=tuple(dataclasses.replace(one, what=one.what.replace(here, SHOWN_HOME)) for one in found.needs),
+    )
     _prompt(console, "coord status")
     page.draw(render.blocks(shown), console)
 

@@ -1,10 +1,13 @@
 """The base branch, and how far others are from it."""
 
+from coord.config.schema import Config
 from coord.git import ledger
+from coord.git.repo import Git
 from coord.model.errors import NotFound, Refused
 from coord.service.coord import Coord
 
 _HEADS = "refs/heads/"
+_SET = "set `merge: {into: main}` in .coord.yaml"
 
 
 def base(coord: Coord) -> str:
@@ -15,19 +18,41 @@ def base(coord: Coord) -> str:
     """
     found = seen_base(coord)
     if not found:
-        raise Refused(
-            f"{coord.home} is on no branch, so there is no base to merge into",
-            hint="set `merge: {into: main}` in .coord.yaml",
-        )
+        raise Refused(f"{coord.home} is on no branch, so there is no base to merge into", hint=_SET)
     return found
+
+
+def asked_for(coord: Coord) -> tuple[str, str]:
+    """Return the base for a request that names none; and where that is not configured, a line that says so.
+
+    Raises:
+        Refused: home stands on no branch, or on an agent's own, and none is configured.
+    """
+    found = base(coord)
+    if coord.config.merge.into:
+        return found, ""
+    if is_agents(coord.config, found):
+        reason = f"{coord.home} is on {found}, an agent's own branch, and `merge.into` names no other to merge into"
+        raise Refused(reason, hint=f"{_SET}, or give --into")
+    return found, f"into {found} since that is checked out at home: `merge.into` in .coord.yaml is not set"
 
 
 def seen_base(coord: Coord) -> str:
     """Return the base for those who only look: "" where there is none at the moment."""
     if coord.config.merge.into:
         return coord.config.merge.into
-    done = coord.git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False)
+    return checked_out(coord.git)
+
+
+def checked_out(git: Git) -> str:
+    """Return the branch that a worktree stands on, which need not have a commit yet; "" where HEAD is detached."""
+    done = git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False)
     return done.out.decode(errors="replace").strip() if done.status == 0 else ""
+
+
+def is_agents(config: Config, branch: str) -> bool:
+    """Tell whether a branch is the one that an agent is given to work on."""
+    return branch in (config.worktrees.branch.format(name=name) for name in config.names)
 
 
 def ref(branch: str) -> str:

@@ -55,11 +55,12 @@ def request(
 
     Raises:
         Refused: there is nothing to merge; what it must come after did not land, or comes after it;
-            somebody else's request for the branch waits.
+            somebody else's request for the branch waits; no base is named, and home stands on none.
     """
     agent = coord.me()
     name = branches.named(coord, branch or worktrees.standing_branch(coord, agent))
-    target = branches.named(coord, into or branches.base(coord))
+    base, note = (into, "") if into else branches.asked_for(coord)
+    target = branches.named(coord, base)
     head = branches.tip(coord, name)
     base_tip = branches.tip(coord, target)
     if name == target:
@@ -78,6 +79,7 @@ def request(
             priority=priority,
             task=clean_line(task, 100),
             after=_before(coord, after),
+            result=clean_line(note, 300),
             body=body,
         )
         _enqueue(coord, made)

@@ -6,7 +6,7 @@ whether it is done already, so that setting up again, or after a crash, does wha
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from coord.config import checks, flow, reading, writing
@@ -16,7 +16,7 @@ from coord.git.discovery import Place
 from coord.git.repo import Git
 from coord.model import keys
 from coord.model.errors import ConfigError, Refused, Unavailable, Usage
-from coord.service import delivery, livefolders
+from coord.service import branches, delivery, livefolders
 from coord.service.clock import Clock
 from coord.service.coord import CONFIG_NAME, Coord
 from coord.stores import durable
@@ -26,6 +26,7 @@ from coord.stores.files import FileStore
 _BRANCH = ledger.REF.removeprefix("refs/heads/")
 # Enough to meet everybody who still works here; reading them takes about a tenth of a second.
 _RECENT = 5_000
+_FIX_INTO = f"set merge.into in {CONFIG_NAME} to the branch that is meant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,12 @@ def _config(
                 hint="name the agents in it with an editor, then run `coord init` again for their mailboxes",
             )
         progress.add(CONFIG_NAME, made=False)
-        return reading.load(path)
-    config = _fresh(Git(place.home), agents, from_file, source, progress)
+        found = reading.load(path)
+        if not found.merge.into:
+            progress.notes.append(f"work is merged into what is checked out here: {_FIX_INTO}")
+        return found
+    git = Git(place.home)
+    config = _with_base(git, _fresh(git, agents, from_file, source, progress), progress)
     with durable.faults(f"write {path}"):
         durable.replace(path, writing.render(config).encode())
     progress.add(CONFIG_NAME, made=True)
@@ -161,6 +166,20 @@ def _fresh(
         if names:
             progress.notes.append(f"the agents are those the ledger names; check {CONFIG_NAME}")
     return Config(agents=tuple(Agent(name=name) for name in dict.fromkeys(names)))
+
+
+def _with_base(git: Git, config: Config, progress: _Progress) -> Config:
+    """Name the branch that work is merged into, so that it does not follow what somebody checks out later."""
+    branch = config.merge.into or branches.checked_out(git)
+    try:
+        checks.branch(branch)
+    except Usage:  # coord's own
+        branch = ""
+    if not branch or branches.is_agents(config, branch):
+        progress.notes.append(f"no branch is checked out here that work could be merged into: {_FIX_INTO}")
+        return config
+    progress.notes.append(f"work is merged into {branch}: merge.into in {CONFIG_NAME}")
+    return replace(config, merge=replace(config.merge, into=branch))
 
 
 def _text(path: Path) -> str:

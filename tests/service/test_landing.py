@@ -47,6 +47,26 @@ def test_a_branch_that_is_another_name_for_the_base_moves_the_base_with_its_chec
     assert merges.request(coord_for("backend"), into="trunk").into == "main"
 
 
+def test_where_no_base_is_set_the_request_says_which_was_taken_and_why(repo: Path, coord_for: As) -> None:
+    work(repo, "backend", "new.txt")
+    git(repo, "switch", "-qc", "an-idea")
+    made = merges.request(coord_for("backend"))
+    assert made.into == "an-idea" and made.result.startswith("into an-idea since that is checked out at home")
+    assert merges.request(coord_for("backend"), into="main").result == ""
+    text = (repo / ".coord.yaml").read_text().replace("ungated: allow", "ungated: allow, into: main")
+    (repo / ".coord.yaml").write_text(text)
+    set_ = merges.request(coord_for("backend"))
+    assert (set_.into, set_.result) == ("main", "")
+
+
+def test_an_agents_own_branch_at_home_is_not_taken_for_the_base(repo: Path, coord_for: As) -> None:
+    work(repo, "backend", "new.txt")
+    git(repo, "switch", "-qc", "agent/security")
+    with pytest.raises(Refused, match="agent/security, an agent's own branch"):
+        merges.request(coord_for("backend"))
+    assert merges.request(coord_for("backend"), into="agent/security").into == "agent/security"
+
+
 @pytest.mark.parametrize("into", ["main~0", "main^{commit}", "main@{0}", "refs/tags/v1", "v1", "-x", "agent"])
 def test_only_a_branch_can_be_merged_into(repo: Path, coord_for: As, into: str) -> None:
     work(repo, "backend", "new.txt")

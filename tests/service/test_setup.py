@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from neverset import farm_in, git, traces
@@ -11,7 +12,7 @@ from neverset import farm_in, git, traces
 from coord.git import history
 from coord.git.repo import Git
 from coord.model.errors import ConfigError, CoordError, Corrupt, Refused, Unavailable, Usage
-from coord.service import setup
+from coord.service import branches, setup
 from coord.service.coord import Coord
 
 FLOW = Path(__file__).parent.parent / "fixtures" / "claude-flow.yaml"
@@ -75,6 +76,31 @@ def test_without_agents_the_configuration_is_empty_and_says_how(farm: Path) -> N
     assert done.agents == ()
     assert any("no agents yet" in note for note in done.notes)
     assert "# agents:" in (farm / ".coord.yaml").read_text()
+
+
+@pytest.mark.parametrize("way", [{"agents": ("backend",)}, {"from_file": FLOW}, {}], ids=["agents", "flow", "nobody"])
+def test_the_branch_that_is_checked_out_then_is_the_base_for_good(farm: Path, way: dict[str, Any]) -> None:
+    git(farm, "switch", "-qc", "trunk")
+    done = setup.init(farm, **way)
+    assert any("merged into trunk" in note for note in done.notes)
+    assert "into: trunk" in (farm / ".coord.yaml").read_text()
+    git(farm, "switch", "-qc", "an-idea")
+    assert branches.base(Coord.open(farm)) == "trunk"
+
+
+@pytest.mark.parametrize("where", ["--detach", "agent/backend", "coord/mine"])
+def test_where_no_branch_can_be_meant_as_the_base_that_is_said(farm: Path, where: str) -> None:
+    git(farm, "switch", "-q", *(["--detach"] if where == "--detach" else ["-c", where]))
+    done = setup.init(farm, agents=("backend",))
+    assert any("set merge.into" in note for note in done.notes)
+    assert Coord.open(farm).config.merge.into == ""
+
+
+def test_that_an_older_configuration_names_no_base_is_said(farm: Path) -> None:
+    (farm / ".coord.yaml").write_text("agents: [backend]\n")
+    assert any("set merge.into" in note for note in setup.init(farm).notes)
+    (farm / ".coord.yaml").write_text("agents: [backend]\nmerge: {into: main}\n")
+    assert not any("merge.into" in note for note in setup.init(farm).notes)
 
 
 def test_a_claude_flow_file_is_imported(farm: Path) -> None:
