@@ -54,6 +54,7 @@ _ROOMS = (
     "coord.service.brake",
     "coord.service.committer",
     "coord.service.delivery",
+    "coord.service.guard.placing",
     "coord.service.heldback",
     "coord.service.keepup",
     "coord.service.mergegraph",

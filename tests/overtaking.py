@@ -11,7 +11,7 @@ from support import git
 from coord.model.fencing import Judged
 from coord.service import locks, worktrees
 from coord.service.coord import Coord
-from coord.service.guard import fencing, guarding
+from coord.service.guard import fencing, placing
 
 Open = Callable[..., Coord]
 PATH = "src/held.py"
@@ -27,7 +27,7 @@ def guarded(repo: Path, coord_for: Open) -> dict[str, Path]:
     long_ago = {**os.environ, "GIT_COMMITTER_DATE": "@1700000000 +0000"}
     subprocess.run(["git", "commit", "-qm", "src"], cwd=repo, check=True, env=long_ago)
     worktrees.add(coord_for("owner"), ("backend", "frontend"))
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     return {name: coord_for("owner").worktree_of(name) for name in ("backend", "frontend")}
 
 

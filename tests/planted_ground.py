@@ -18,7 +18,7 @@ from coord.model import codec, keys
 from coord.model.records import Change
 from coord.service import worktrees
 from coord.service.doctor import watches
-from coord.service.guard import guarding
+from coord.service.guard import placing
 
 
 def git_too_old(farm: Farm) -> None:
@@ -245,5 +245,5 @@ def worktree_cut_off(farm: Farm) -> None:
 
 
 def guard_missing(farm: Farm) -> None:
-    guarding.install(farm.open())
+    placing.install(farm.open())
     (farm.common / "hooks/pre-commit").write_text("#!/bin/sh\necho anew\n")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from coord.daemon import settled
 from coord.daemon.plan import Behind, Dropped, Due, Foreseen, Read, Settled, View, Waiting
+from coord.daemon.unguarded import Unguarded
 from coord.git import maintain
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord
@@ -77,6 +78,7 @@ class Observer:
         self.placed: set[str] = set()
         self._cache = _Cache()
         self._looks = looks.Looks(coord)
+        self._unguarded = Unguarded(coord)
         self._pace: Pace | None = None
         self._reminded: dict[tuple[str, str], int] | None = None
         self._warned: dict[Pair, frozenset[str]] | None = None
@@ -115,6 +117,7 @@ class Observer:
             settled=settled.look(coord) if full else Settled(),
             drifted=full and any(one.by_hand for one in verify.drift(coord, self._looks)),
             fragmented=full and maintain.needs_repack(coord.place.common),
+            unguarded=self._unguarded.look() if full else (),
             due=tuple(Due(*one) for one in calling.due(coord)),
         )
 

@@ -17,6 +17,7 @@ from coord.daemon.plan import (
     LetGo,
     Merge,
     Reconcile,
+    Reguard,
     Remind,
     Repack,
     Retire,
@@ -30,6 +31,7 @@ from coord.model.errors import CoordError
 from coord.service import foresight, keepup, leasebook, restoring, upkeep, verify, watching
 from coord.service.byhand import adopt
 from coord.service.coord import Coord
+from coord.service.guard import placing
 from coord.service.merging.landing import Landing
 from coord.service.wake import calling
 
@@ -119,13 +121,18 @@ class Performer:
                 return changed
             case Warn() | CallOff():
                 return self._speak_of(action)
-            case Reconcile():
-                return verify.reconcile(coord, verify.drift(coord)) > 0
+            case Reconcile() | Reguard():
+                return self._put_right(action)
             case LetGo(names):
                 return restoring.let_go(coord, names) > 0
             case Discard() | Trim() | Repack() | Wake():
                 self._beside(action)
                 return False
+
+    def _put_right(self, what: Reconcile | Reguard) -> bool:
+        if isinstance(what, Reguard):
+            return placing.restore(self.coord)
+        return verify.reconcile(self.coord, verify.drift(self.coord)) > 0
 
     def _beside(self, action: Discard | Trim | Repack | Wake) -> None:
         """Carry out what changes nothing that a rule looks at."""

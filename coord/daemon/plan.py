@@ -136,6 +136,7 @@ class View:
     settled: Settled = Settled()
     drifted: bool = False
     fragmented: bool = False
+    unguarded: tuple[str, ...] = ()
     due: tuple[Due, ...] = ()
 
 
@@ -247,6 +248,13 @@ class Repack:
 
 
 @dataclass(frozen=True, slots=True)
+class Reguard:
+    """Put the commit guard back into the hooks that lack it."""
+
+    hooks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Wake an idle session."""
 
@@ -269,5 +277,6 @@ Action = (
     | CallOff
     | Reconcile
     | Repack
+    | Reguard
     | Wake
 )

@@ -40,6 +40,7 @@ PAGES: Mapping[str, ModuleType] = {
     "coord.service.doctor.command": doctor,
     "coord.service.foresight": foresight,
     "coord.service.guard.guarding": guarding,
+    "coord.service.guard.placing": guarding,
     "coord.service.history": history,
     "coord.service.mergegraph": merges,
     "coord.service.merges": merges,

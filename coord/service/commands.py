@@ -24,7 +24,7 @@ from coord.service import (
 )
 from coord.service.command import Command
 from coord.service.doctor import command as doctoring
-from coord.service.guard import guarding
+from coord.service.guard import guarding, placing
 from coord.service.measuring import bench
 from coord.service.session import sessions
 
@@ -58,9 +58,9 @@ LISTED: Mapping[str, tuple[ModuleType, str]] = {
     "worktree update": (keepup, "update"),
     "worktree remove": (worktrees, "remove"),
     "worktree restore": (restoring, "restore"),
-    "guard install": (guarding, "install"),
-    "guard uninstall": (guarding, "uninstall"),
-    "guard status": (guarding, "status"),
+    "guard install": (placing, "install"),
+    "guard uninstall": (placing, "uninstall"),
+    "guard status": (placing, "status"),
     "guard check": (guarding, "check"),
     "guard sign": (guarding, "sign"),
     "agents install": (agents, "install"),

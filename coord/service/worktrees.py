@@ -10,7 +10,7 @@ from coord.model.errors import NotFound, Refused, Usage
 from coord.service import branches, heldback, livefolders
 from coord.service.command import command
 from coord.service.coord import Coord
-from coord.service.guard import guarding
+from coord.service.guard import placing
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def settle_in(coord: Coord, path: Path) -> tuple[str, ...]:
     Returns what could not be done. Doing it again changes nothing.
     """
     links = worktree.link(coord.home, path, livefolders.linked(coord.config))
-    return (*links, *guarding.follow(coord, path))
+    return (*links, *placing.follow(coord, path))
 
 
 def branch_of(coord: Coord, agent: str) -> str:

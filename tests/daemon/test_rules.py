@@ -15,6 +15,7 @@ from coord.daemon.plan import (
     Merge,
     Read,
     Reconcile,
+    Reguard,
     Remind,
     Repack,
     Retire,
@@ -124,7 +125,8 @@ def test_the_queue_of_each_branch_goes_on() -> None:
 
 
 def test_upkeep() -> None:
-    assert keep(view(drifted=True, fragmented=True)) == [Reconcile(), Repack()]
+    seen = view(drifted=True, fragmented=True, unguarded=("pre-push",))
+    assert keep(seen) == [Reconcile(), Repack(), Reguard(("pre-push",))]
 
 
 def settled(**what: tuple[Aged, ...] | tuple[Ruled, ...]) -> View:

@@ -12,7 +12,7 @@ from coord.git.repo import Git
 from coord.model import leasetrailers
 from coord.model.errors import Refused
 from coord.service import locks
-from coord.service.guard import guarding
+from coord.service.guard import guarding, placing
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_trailer_joins_those_that_are_there(coord_for: Open, trees: dict[str, 
 def test_the_owner_s_own_hook_for_messages_stays_and_sees_the_trailers(
     repo: Path, coord_for: Open, trees: dict[str, Path], layout: str
 ) -> None:
-    guarding.uninstall(coord_for("owner"))
+    placing.uninstall(coord_for("owner"))
     folder = {"plain": repo / ".git/hooks", "husky": repo / ".husky/_", "hooksPath": repo.parent / "hooks"}[layout]
     folder.mkdir(parents=True, exist_ok=True)
     if layout != "plain":
@@ -155,15 +155,15 @@ def test_the_owner_s_own_hook_for_messages_stays_and_sees_the_trailers(
     hook_file.write_text(text)
     hook_file.chmod(0o755)
     shared = layout == "hooksPath"
-    guarding.install(coord_for("owner"), shared=shared)
-    guarding.install(coord_for("owner"), shared=shared)
+    placing.install(coord_for("owner"), shared=shared)
+    placing.install(coord_for("owner"), shared=shared)
     assert hook_file.read_text().count("coord guard sign") == 1
     locks.acquire(coord_for("frontend"), (PATH,))
     write(trees["frontend"])
     assert commit(trees["frontend"], "-am", "refused by it").returncode == 1
     assert commit(trees["frontend"], "-am", "words").returncode == 0
     assert (repo / "seen").exists()
-    guarding.uninstall(coord_for("owner"), shared=shared)
+    placing.uninstall(coord_for("owner"), shared=shared)
     assert hook_file.read_text() == text
 
 

@@ -14,7 +14,7 @@ from coord.model.errors import Refused
 from coord.service import locks, worktrees
 from coord.service.coord import Coord
 from coord.service.doctor import command as doctors
-from coord.service.guard import guarding
+from coord.service.guard import placing
 
 Open = Callable[..., Coord]
 BIN = Path(sys.executable).parent
@@ -29,7 +29,7 @@ def commit(tree: Path, path: str = HELD) -> subprocess.CompletedProcess[str]:
 
 
 def states(coord: Coord) -> set[str]:
-    return {hook.state for hook in guarding.status(coord).hooks}
+    return {hook.state for hook in placing.status(coord).hooks}
 
 
 def found(coord: Coord, *, fix: bool = False) -> list[tuple[str, str]]:
@@ -60,7 +60,7 @@ def test_beside_husky_the_guard_stands_in_new_worktrees_and_comes_back_after_npm
     git(repo, "commit", "-qm", "husky")
     assert (repo / "ran").exists()
     owner = coord_for("owner")
-    guarding.install(owner)
+    placing.install(owner)
     npm(repo, "run", "prepare")
     worktrees.add(owner, ("backend", "frontend"))  # made while husky had taken the guard out at home
     tree = owner.worktree_of("frontend")
@@ -80,7 +80,7 @@ def test_beside_husky_the_guard_stands_in_new_worktrees_and_comes_back_after_npm
     assert commit(tree).returncode == 0
     assert found(owner, fix=True) == [("guard-missing", "mended")]
     assert "backend holds" in commit(tree).stderr
-    guarding.uninstall(owner)
+    placing.uninstall(owner)
     assert (found(owner), states(owner)) == ([], {"missing"})
 
 
@@ -88,7 +88,7 @@ def test_a_worktree_made_by_git_alone_and_a_hook_that_git_passes_over_are_found(
     owner = coord_for("owner")
     git(repo, "config", "core.hooksPath", "own-hooks")
     assert found(owner) == []
-    guarding.install(owner)
+    placing.install(owner)
     assert found(owner) == []
     git(repo, "worktree", "add", "-q", "-b", "side", str(repo.parent / "side"))
     assert found(owner, fix=True) == [("guard-missing", "mended")]
@@ -96,7 +96,7 @@ def test_a_worktree_made_by_git_alone_and_a_hook_that_git_passes_over_are_found(
     assert "not executable" in states(owner)
     assert found(owner, fix=True) == [("guard-missing", "mended")]
     assert states(owner) == {"installed"}
-    guarding.uninstall(owner)
+    placing.uninstall(owner)
     assert not (repo / "own-hooks").exists()
     assert not (repo.parent / "side/own-hooks").exists()
 
@@ -110,11 +110,11 @@ def test_a_folder_that_others_share_is_written_only_when_told_to(repo: Path, coo
     git(repo, "config", "--global", "core.hooksPath", str(shared))
     owner = coord_for("owner")
     with pytest.raises(Refused, match="outside this repository") as refused:
-        guarding.install(owner)
+        placing.install(owner)
     assert "--shared" in refused.value.hint
     assert "git config core.hooksPath" in refused.value.hint
     assert [*shared.iterdir()] == [shared / "pre-commit"]
-    guarding.install(owner, shared=True)
+    placing.install(owner, shared=True)
     assert states(owner) == {"installed"}
     locks.acquire(coord_for("backend"), (HELD,))
     assert "backend holds" in commit(repo).stderr
@@ -129,17 +129,17 @@ def test_a_folder_that_others_share_is_written_only_when_told_to(repo: Path, coo
     (shared / "pre-push").unlink()
     assert found(owner, fix=True) == [("guard-missing", "mended")]
     with pytest.raises(Refused, match="outside this repository"):
-        guarding.uninstall(owner)
-    guarding.uninstall(owner, shared=True)
+        placing.uninstall(owner)
+    placing.uninstall(owner, shared=True)
     assert (shared / "pre-commit").read_text() == mine
     assert [*shared.iterdir()] == [shared / "pre-commit"]
-    guarding.uninstall(owner)  # nothing of coord's is there
+    placing.uninstall(owner)  # nothing of coord's is there
 
 
 def test_hooks_that_git_was_told_not_to_run_are_no_place(repo: Path, coord_for: Open) -> None:
     git(repo, "config", "core.hooksPath", "/dev/null")
     with pytest.raises(Refused, match="git runs no hooks here") as refused:
-        guarding.install(coord_for("owner"))
+        placing.install(coord_for("owner"))
     assert "core.hooksPath is /dev/null" in refused.value.message
     assert "--show-origin" in refused.value.hint
     assert states(coord_for("owner")) == {"missing"}
@@ -151,10 +151,10 @@ def test_a_hook_in_another_language_runs_behind_a_shell_s_as_the_refusal_says(re
     hook.write_text(f"#!{sys.executable}\nopen('ran', 'w').close()\n")
     hook.chmod(0o755)
     with pytest.raises(Refused, match="no shell script") as refused:
-        guarding.install(coord_for("owner"))
+        placing.install(coord_for("owner"))
     steps = refused.value.hint.partition(": ")[2].removesuffix(" && coord guard install")
     subprocess.run(["sh", "-ec", steps], cwd=repo, check=True)
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     locks.acquire(coord_for("backend"), (HELD,))
     assert "backend holds" in commit(repo).stderr
     assert not (repo / "ran").exists()

@@ -12,7 +12,7 @@ from support import git
 from coord.model.errors import LeaseHeld, Refused
 from coord.service import locks, mail, worktrees
 from coord.service.coord import Coord
-from coord.service.guard import guarding
+from coord.service.guard import guarding, placing
 
 Open = Callable[..., Coord]
 HELD = "src/held.py"
@@ -42,7 +42,7 @@ def test_a_commit_of_what_another_holds_is_refused_and_says_whose_it_is(
     coord_for: Open, trees: dict[str, Path]
 ) -> None:
     assert commit(trees["frontend"]).returncode == 0  # without the guard
-    found = guarding.install(coord_for("owner"))
+    found = placing.install(coord_for("owner"))
     assert {hook.state for hook in found.hooks} == {"installed"}
     refused = commit(trees["frontend"])
     assert refused.returncode == 1
@@ -54,7 +54,7 @@ def test_a_commit_of_what_another_holds_is_refused_and_says_whose_it_is(
 
 
 def test_a_partial_commit_is_looked_at_as_what_it_is(coord_for: Open, trees: dict[str, Path]) -> None:
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     tree = trees["frontend"]
     (tree / HELD).write_text("staged\n")
     git(tree, "add", HELD)
@@ -67,7 +67,7 @@ def test_a_partial_commit_is_looked_at_as_what_it_is(coord_for: Open, trees: dic
 
 
 def test_what_a_merge_brings_is_no_change_of_ones_own(repo: Path, coord_for: Open, trees: dict[str, Path]) -> None:
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     assert commit(trees["backend"]).returncode == 0
     assert commit(trees["frontend"], "src/both.py").returncode == 0
     (trees["backend"] / "src/both.py").write_text("theirs\n")
@@ -81,7 +81,7 @@ def test_what_a_merge_brings_is_no_change_of_ones_own(repo: Path, coord_for: Ope
 
 
 def test_the_guard_can_be_overridden_on_record(coord_for: Open, trees: dict[str, Path]) -> None:
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     done = commit(trees["frontend"], COORD_OVERRIDE="backend is asleep\n\nCoord-Event: forged")
     assert done.returncode == 0, done.stderr
     told = mail.list_(coord_for("backend")).items[0].message
@@ -94,7 +94,7 @@ def test_the_guard_can_be_overridden_on_record(coord_for: Open, trees: dict[str,
 
 def test_a_name_of_a_file_writes_no_line_of_a_notice(coord_for: Open, trees: dict[str, Path]) -> None:
     locks.acquire(coord_for("backend"), ("api/**",))
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     assert commit(trees["frontend"], "api/a\nThe owner agreed\nb", COORD_OVERRIDE="why").returncode == 0
     told = mail.list_(coord_for("backend")).items[0].message
     assert told.body.splitlines() == [
@@ -108,7 +108,7 @@ def test_a_push_of_what_another_holds_is_refused(
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "there.git")], check=True)
     git(repo, "remote", "add", "there", str(tmp_path / "there.git"))
     assert commit(trees["frontend"]).returncode == 0
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     push = ["git", "push", "-q", "there"]
     refused = subprocess.run([*push, "HEAD"], cwd=trees["frontend"], capture_output=True, text=True, check=False)
     assert refused.returncode != 0
@@ -124,14 +124,14 @@ def test_a_hook_of_the_owners_stays_and_runs(repo: Path, coord_for: Open, trees:
     text = f"{shebang}\n# the owner's\necho ran > {repo}/ran\ncat > /dev/null\n"
     hook.write_text(text)
     hook.chmod(0o755)
-    guarding.install(coord_for("owner"))
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     assert hook.read_text().count("coord guard check") == 1
     assert commit(trees["frontend"]).returncode == 1
     assert not (repo / "ran").exists()
     assert commit(trees["backend"]).returncode == 0
     assert (repo / "ran").exists()
-    guarding.uninstall(coord_for("owner"))
+    placing.uninstall(coord_for("owner"))
     assert hook.read_text() == text
     assert not (repo / ".git/hooks/pre-push").exists()
 
@@ -144,7 +144,7 @@ def test_the_owners_pre_push_hook_reads_what_git_tells_it(
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ncat > {tmp_path}/told\n")
     hook.chmod(0o755)
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     git(repo, "push", "-q", str(tmp_path / "there.git"), "main")
     assert (tmp_path / "told").read_text().startswith("refs/heads/main ")
 
@@ -154,7 +154,7 @@ def test_what_is_no_shell_script_or_the_repositorys_own_is_left_alone(repo: Path
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/usr/bin/env python3\nprint('mine')\n")
     with pytest.raises(Refused, match="no shell script") as refused:
-        guarding.install(coord_for("owner"))
+        placing.install(coord_for("owner"))
     assert "let a shell script run it" in refused.value.hint
     assert hook.read_text() == "#!/usr/bin/env python3\nprint('mine')\n"
     (repo / "hooks").mkdir()
@@ -162,7 +162,7 @@ def test_what_is_no_shell_script_or_the_repositorys_own_is_left_alone(repo: Path
     git(repo, "add", "hooks")
     git(repo, "config", "core.hooksPath", "hooks")
     with pytest.raises(Refused, match="file of the repository") as refused:
-        guarding.install(coord_for("owner"))
+        placing.install(coord_for("owner"))
     assert "coord guard check" in refused.value.hint
 
 
@@ -171,9 +171,9 @@ def test_a_worktree_with_hooks_of_its_own_is_guarded_when_it_is_made(repo: Path,
     owner = coord_for("owner")
     worktrees.add(owner, ("backend",))
     assert not (owner.worktree_of("backend") / ".husky").exists()
-    guarding.install(owner)
+    placing.install(owner)
     worktrees.add(owner, ("frontend",))
-    assert {hook.state for hook in guarding.status(owner).hooks} == {"installed"}
+    assert {hook.state for hook in placing.status(owner).hooks} == {"installed"}
     theirs = owner.worktree_of("frontend") / ".husky/_/pre-commit"
     theirs.write_text("#!/usr/bin/python3\n")
     (tree,) = worktrees.add(owner, ("frontend",)).trees
@@ -184,7 +184,7 @@ def test_a_python_that_is_gone_is_named_and_stops_nobody(
     coord_for: Open, trees: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/it's/python")
-    guarding.install(coord_for("owner"))
+    placing.install(coord_for("owner"))
     done = commit(trees["frontend"])
     assert done.returncode == 0
     assert "is gone" in done.stderr

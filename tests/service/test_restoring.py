@@ -18,7 +18,7 @@ from coord.git.repo import Git
 from coord.model.errors import NotFound, Refused, Usage
 from coord.service import restoring, worktrees
 from coord.service.coord import Coord
-from coord.service.guard import guarding
+from coord.service.guard import placing
 
 As = Callable[..., Coord]
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -99,12 +99,12 @@ def test_the_guard_stands_in_hooks_of_its_own_as_before(repo: Path, coord_for: A
     git(repo, "add", ".gitignore")
     git(repo, "commit", "-qm", "hooks are not kept")
     owner = coord_for("owner")
-    guarding.install(owner)
+    placing.install(owner)
     place = Path(worktrees.add(owner, ("backend",)).trees[0].path)
     (place / "mine").write_text("mine\n")
     kept = worktrees.remove(owner, "backend", keep=True).kept
     restoring.restore(owner, kept)
-    found = guarding.status(owner).hooks
+    found = placing.status(owner).hooks
     assert {hook.state for hook in found if hook.path.is_relative_to(place)} == {"installed"}
 
 

@@ -14,7 +14,7 @@ from support import at_rest, eventually, git
 
 from coord.service import mergegraph, merges, setup, testruns, verify, worktrees
 from coord.service.coord import Coord
-from coord.service.guard import guarding
+from coord.service.guard import placing
 
 AGENTS = tiers.rounds(3, 13)
 SECONDS = tiers.rounds(6, 300)
@@ -36,7 +36,7 @@ def test_what_should_land_has_landed_once(repo: Path, capsys: pytest.CaptureFixt
     setup.init(repo)
     owner = Coord.open(repo, who="owner")
     added = worktrees.add(owner, names).trees
-    guarding.install(owner)
+    placing.install(owner)
     owner.settle()
     begin = git(repo, "rev-parse", "main")
     with watched(repo):

@@ -5,13 +5,13 @@ from functools import singledispatch
 from coord.faces.page import Block, Line, Table
 from coord.faces.pages.words import unknown
 from coord.model import quoting
-from coord.service.guard import guarding
+from coord.service.guard import guarding, placing
 
 blocks = singledispatch(unknown)
 
 
 @blocks.register
-def _guards(result: guarding.Guards) -> list[Block]:
+def _guards(result: placing.Guards) -> list[Block]:
     rows = tuple((hook.name, hook.state, str(hook.path)) for hook in result.hooks)
     lacking = any(hook.state != "installed" for hook in result.hooks)
     hint = [Line("`coord guard install` puts it there", "dim")] if lacking else []

@@ -6,12 +6,12 @@ from functools import partial
 from coord.service.coord import Coord
 from coord.service.doctor.finding import Finding, counted, place
 from coord.service.doctor.kept import Kept
-from coord.service.guard import guarding
+from coord.service.guard import placing
 
 
 def lacking(coord: Coord) -> Iterator[Finding]:
     """Find hooks that the guard was taken out of, or that a worktree has of its own and without it."""
-    hooks = guarding.lacking(coord)
+    hooks = placing.lacking(coord)
     if hooks:
         yield Finding(
             code="guard-missing",
@@ -24,4 +24,4 @@ def lacking(coord: Coord) -> Iterator[Finding]:
 
 
 def _again(coord: Coord, _kept: Kept) -> None:
-    guarding.again(coord)
+    placing.again(coord)

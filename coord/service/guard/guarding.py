@@ -1,21 +1,18 @@
 """The commit guard: git asks before a commit or a push whether somebody else holds, or has had, what it touches."""
 
 import os
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from coord.git import commits, hookfiles, worktree
+from coord.git import commits, worktree
 from coord.git import message as messages
 from coord.git.commits import Commit
-from coord.git.hookfiles import HookFile
 from coord.git.repo import Git
 from coord.model import leases, leasetrailers, mailboxes, quoting, scope
-from coord.model.errors import CoordError, Corrupt, LeaseHeld, Refused, StaleToken, Unavailable, UnknownAgent
+from coord.model.errors import Corrupt, LeaseHeld, Refused, StaleToken, Unavailable, UnknownAgent
 from coord.model.fencing import Passed, merged
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line, several
@@ -25,57 +22,10 @@ from coord.service.coord import Coord
 from coord.service.guard import editing, fencing
 from coord.service.leasebook import Book
 from coord.service.session.callers import Called
-from coord.stores import durable
 
 OVERRIDE = "COORD_OVERRIDE"
 _REASON = 200
-_MESSAGE = "commit-msg"
-_WANTED = "guard"
-_SHARED = "also in a folder of hooks outside the repository, which others may share"
 _ON_RECORD = f'or go past it, on record: {OVERRIDE}="<why>" git commit'
-# 5 is a conflict, 7 is damage: whatever else goes wrong is coord's own trouble, and nobody's work waits for it.
-_LINES = """\
-# {what}; `coord guard uninstall` takes these lines away.
-coord_python={python}
-{here}if [ -x "$coord_python" ]; then
-{ask}
-    case $coord_said in
-        0) ;;
-        5|7) {refused} ;;
-        *) echo "coord guard: could not look (status $coord_said); going on without it" >&2 ;;
-    esac
-else
-    echo "coord guard: $coord_python is gone; run \\`coord guard install\\` again" >&2
-fi
-"""
-# Where other repositories run the same hooks.
-_ELSEWHERE = """\
-if [ ! -d "$(git rev-parse --git-common-dir)/coord" ]; then
-    : # coord is not set up in this repository
-el"""
-_LOOKS = "Asks coord whether another agent holds, or has had meanwhile, a lease on what this touches"
-_SIGNS = "Lets coord write into the message under which leases the changes were made"
-_ASK = {
-    "pre-commit": """\
-    "$coord_python" -P -m coord guard check > /dev/null
-    coord_said=$?""",
-    "pre-push": """\
-    coord_refs=$(mktemp) && cat > "$coord_refs"
-    "$coord_python" -P -m coord guard check --pushed "$(cat "$coord_refs")" > /dev/null
-    coord_said=$?
-    exec < "$coord_refs"
-    rm -f "$coord_refs\"""",
-    _MESSAGE: """\
-    "$coord_python" -P -m coord guard sign "$1" > /dev/null
-    coord_said=$?""",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Guards:
-    """The hooks of each worktree that coord's lines belong in, and whether they are there."""
-
-    hooks: tuple[HookFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,112 +51,10 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hooks:
-    """A folder of hooks, git in a worktree that runs them, and whether the folder is outside of the repository."""
-
-    git: Git
-    folder: Path
-    outside: bool
-
-    @classmethod
-    def of(cls, coord: Coord, git: Git, trees: Sequence[Path]) -> "_Hooks":
-        """Find the hooks that GIT runs where it is, which is one of TREES."""
-        folder = hookfiles.folder(git)
-        within = (coord.place.common, coord.home, *trees)
-        nowhere = folder.exists() and not folder.is_dir()
-        return cls(git, folder, not nowhere and not any(folder.is_relative_to(os.path.realpath(one)) for one in within))
-
-    @property
-    def found(self) -> tuple[HookFile, ...]:
-        """The hooks that the guard belongs in, as they are."""
-        return tuple(hookfiles.find(self.git, name, self.lines(name)) for name in _ASK)
-
-    def lines(self, name: str) -> str:
-        """Return the lines that belong in a hook here."""
-        what, refused = (_SIGNS, ":") if name == _MESSAGE else (_LOOKS, "exit 1")
-        here, python = _ELSEWHERE if self.outside else "", shlex.quote(sys.executable)
-        return _LINES.format(what=what, here=here, python=python, ask=_ASK[name], refused=refused)
-
-
-@dataclass(frozen=True, slots=True)
 class Signed:
     """The trailers that a commit's message has got."""
 
     trailers: tuple[str, ...]
-
-
-@command("guard install", writes=True, example="coord guard install")
-def install(coord: Coord, *, shared: Annotated[bool, _SHARED] = False) -> Guards:
-    """Let git refuse commits and pushes that touch what another agent holds a lease on, or has had one on meanwhile.
-
-    Lines are added at the beginning of the hooks `pre-commit`, `pre-push` and `commit-msg`, for
-    every worktree; what is in them stays as it is. Safe to run again, as after what writes hooks
-    anew (`npm install` with husky); `coord doctor --fix` does it, too.
-
-    Raises:
-        Refused: a hook is no shell script, or a file of the repository; says what to do by hand. Or
-            git runs hooks from a folder outside the repository, which others may share.
-    """
-    places = _places(coord)
-    if not shared:
-        _refuse_shared(coord, places, "install")
-    with durable.faults("note that the guard is wanted"):
-        durable.replace(coord.private / _WANTED, b"shared\n" if shared else b"own\n")
-    return Guards(tuple(hookfiles.add(one.git, name, one.lines(name)) for one in places for name in _ASK))
-
-
-def again(coord: Coord) -> Guards:
-    """Install the guard as it was installed last."""
-    return install(coord, shared=_wanted(coord) == "shared")
-
-
-def lacking(coord: Coord) -> tuple[HookFile, ...]:
-    """Return the hooks in which the guard, once installed, is not in force: taken out, or of a worktree made since."""
-    found = status(coord).hooks if _wanted(coord) else ()
-    return tuple(hook for hook in found if hook.state in ("missing", "not executable"))
-
-
-def follow(coord: Coord, tree: Path) -> tuple[str, ...]:
-    """Put the guard into the hooks of a worktree too, if it stands at home and the worktree has others than that.
-
-    Returns what kept it out of some.
-    """
-    git, notes = Git(tree), list[str]()
-    if hookfiles.folder(git) == hookfiles.folder(coord.git):
-        return ()
-    home, there = (_Hooks.of(coord, one, [tree]) for one in (coord.git, git))
-    for name in _ASK:
-        if _wanted(coord) or hookfiles.find(home.git, name, home.lines(name)).state != "missing":
-            try:
-                hookfiles.add(git, name, there.lines(name))
-            except CoordError as fault:
-                notes.append(f"the commit guard is not in {name}: {fault.message}")
-    return tuple(notes)
-
-
-@command("guard uninstall", writes=True, example="coord guard uninstall")
-def uninstall(coord: Coord, *, shared: Annotated[bool, _SHARED] = False) -> Guards:
-    """Take coord's lines out of git's hooks, and nothing else.
-
-    Raises:
-        Refused: they are in a folder outside the repository, which others may share.
-    """
-    places = _places(coord)
-    if not shared:
-        _refuse_shared(
-            coord, [one for one in places if any(hook.state != "missing" for hook in one.found)], "uninstall"
-        )
-    (coord.private / _WANTED).unlink(missing_ok=True)
-    for one in places:
-        for name in _ASK:
-            hookfiles.remove(one.git, name)
-    return status(coord)
-
-
-@command("guard status", example="coord guard status")
-def status(coord: Coord) -> Guards:
-    """Tell for every worktree whether the guard stands in its hooks."""
-    return Guards(tuple(hook for one in _places(coord) for hook in one.found))
 
 
 @command("guard check", writes=True, opens=Called.despite, example="coord guard check")
@@ -283,32 +131,6 @@ def _held(coord: Coord, agent: str, standing: Mapping[str, Lock]) -> LeaseHeld:
 def _overtaken(coord: Coord, passed: Sequence[Passed]) -> StaleToken:
     fault = fencing.refusal(coord, passed)
     return StaleToken(fault.message, hint=f"{fault.hint}; {_ON_RECORD}", **fault.facts)
-
-
-def _places(coord: Coord) -> tuple["_Hooks", ...]:
-    """Return each folder of hooks once: most worktrees have one in common."""
-    trees = [tree.path for tree in worktree.all_of(coord.git)]
-    found = (_Hooks.of(coord, Git(tree), trees) for tree in trees if tree.is_dir())
-    return tuple({one.folder: one for one in reversed([*found])}.values())[::-1]
-
-
-def _wanted(coord: Coord) -> str:
-    """Return how the guard was installed, "" where it was not."""
-    try:
-        return (coord.private / _WANTED).read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _refuse_shared(coord: Coord, places: Sequence["_Hooks"], verb: str) -> None:
-    outside = next((one.folder for one in places if one.outside), None)
-    if outside is not None:
-        own = shlex.quote(str(hookfiles.own_folder(coord.git)))
-        raise Refused(
-            f"git runs the hooks of {outside}, outside this repository: others may run them, too",
-            hint=f"coord guard {verb} --shared does it there, and where coord is not set up the guard is silent; "
-            f"or give this repository hooks of its own: git config core.hooksPath {own}",
-        )
 
 
 def _staged(coord: Coord) -> set[str]:
