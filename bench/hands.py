@@ -30,7 +30,8 @@ def by_hand(scale: Scale) -> Iterator[Row]:
     took, bare = [], []
     with ground.repository() as home, benchground.daemon(home), _watcher(home / ".git" / "floor") as woken:
         box = home / keys.mailbox(AGENTS[1])
-        for number in range(scale.count(100)):
+        _warm(box)
+        for number in range(scale.count(200)):
             text = benchground.text(number)
             known = _messages(box)
             began = time.perf_counter()
@@ -54,6 +55,14 @@ def by_hand(scale: Scale) -> Iterator[Row]:
         mark="p50 ≤ 20, p99 ≤ 100",
         met=p50(took) <= 20 and p(99, took) <= 100,
     )
+
+
+def _warm(box: Path) -> None:
+    """Let a daemon that has just begun take in one file, and rest: what it costs to begin is not measured here."""
+    (box / "first note.md").write_text("hello\n", encoding="utf-8")
+    while not _messages(box):
+        time.sleep(0.01)
+    time.sleep(1)
 
 
 @contextmanager

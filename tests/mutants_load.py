@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -152,12 +152,12 @@ def _taken_and_lost() -> None:
 
 
 def _passed_over() -> None:
-    waiting = handwritten.waiting
+    judged = handwritten._judged
 
-    def hasty(coord: Coord, names: Iterable[str] | None = None) -> tuple[handwritten.Found, ...]:
-        return tuple(one for one in waiting(coord, names) if "für" not in one.key)
+    def hasty(box: Path, name: str) -> handwritten.Found | None:
+        return None if "für" in name else judged(box, name)
 
-    handwritten.waiting = hasty
+    handwritten._judged = hasty
 
 
 def _taken_half() -> None:

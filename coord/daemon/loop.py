@@ -13,7 +13,7 @@ from coord.daemon.plan import Action
 from coord.daemon.rules.listed import RULES
 from coord.model import backoff
 from coord.model.errors import CoordError
-from coord.service.coord import Coord
+from coord.service.coord import DAEMON_BELL, Coord
 from coord.stores.bell import Bell
 
 # Between two looks at the folders when commands or files come in a burst, so that commits go on:
@@ -39,10 +39,10 @@ class Loop:
     _looked_at: float = 0.0
     _spacing: float = _SPACING
 
-    def moved(self, key: str) -> None:
-        """Take note that a hand moved a file to KEY, and look fully soon. May be called from another thread."""
-        self.observer.placed.add(key)
+    def moved(self) -> None:
+        """Take note that a hand moved a record, and look fully soon. May be called from another thread."""
         self._closely = True
+        self.coord.bells.ring(DAEMON_BELL)
 
     def run(self, bell: Bell, stopped: Callable[[], bool], until: float | None = None) -> None:
         """Go on until STOPPED says so, or until the monotonic second UNTIL.

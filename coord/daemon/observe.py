@@ -75,7 +75,6 @@ class Observer:
     def __init__(self, coord: Coord, foreseen: Callable[[], Forecast | None] = lambda: None) -> None:
         self.coord = coord
         self._foreseen = foreseen
-        self.placed: set[str] = set()
         self._cache = _Cache()
         self._looks = looks.Looks(coord)
         self._unguarded = Unguarded(coord)
@@ -162,10 +161,8 @@ class Observer:
             yield from (Behind(name, told=name in told) for name in found.lagging if name not in begun)
 
     def _dropped(self) -> Iterator[Dropped]:
-        found = handwritten.waiting(self.coord)
-        for one in found:
-            yield Dropped(one.key, 0.0 if one.key in self.placed else one.ripe_in)
-        self.placed &= {one.key for one in found}
+        for one in handwritten.waiting(self.coord):
+            yield Dropped(one.key, one.ripe_in)
 
     def _messages(self, full: bool) -> Iterator[Waiting]:
         """Yield what is unread. Nobody changes a message but by hand, and a FULL look comes soon."""

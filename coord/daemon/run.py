@@ -11,6 +11,7 @@ from datetime import datetime
 from types import FrameType, MappingProxyType
 
 from coord.daemon import door, sources
+from coord.daemon.adopting import Adopting
 from coord.daemon.committing import Committing
 from coord.daemon.foreseeing import Foreseeing
 from coord.daemon.loop import Loop
@@ -67,9 +68,16 @@ def _session(
         committing = Committing(coord, say, narrator.tell)
         loop = Loop(coord, observer, performer)
         say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
-        with sources.watching(coord.home, moved=loop.moved, ring=lambda: _ring(coord)) as watched:
+        adopting = Adopting(coord, lambda: _ring(coord))
+        heard = sources.Heard(ring=lambda: _ring(coord), moved=loop.moved, wrote=adopting.wrote)
+        with sources.watching(coord.home, heard) as watched:
             try:
-                with committing.going_on(), foreseeing.going_on(), door.opened(coord.private, answers, say):
+                with (
+                    adopting.going_on(),
+                    committing.going_on(),
+                    foreseeing.going_on(),
+                    door.opened(coord.private, answers, say),
+                ):
                     try:
                         loop.run(bell, lambda: stopped() or bell.is_lost() or watched.is_lost(), until)
                     finally:

@@ -4,12 +4,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import watchdog.events
 import watchdog.observers
 
 from coord.model import keys
+from coord.service.byhand import handwritten
 from coord.stores import claim
 
 # Opening, reading and (where a close is reported) every single write are noise.
@@ -22,6 +24,12 @@ _WANTED = [
     watchdog.events.DirCreatedEvent,
     watchdog.events.DirMovedEvent,
 ]
+_WRITTEN = (
+    watchdog.events.FileClosedEvent,
+    watchdog.events.FileCreatedEvent,  # or moved here from elsewhere
+    watchdog.events.FileModifiedEvent,
+    watchdog.events.FileMovedEvent,
+)
 
 
 # inotify tells when a writer closes a file; FSEvents tells only that it changed, and the rest
@@ -29,32 +37,43 @@ _WANTED = [
 _TELLS_CLOSING = sys.platform == "linux"
 
 
-class Handler(watchdog.events.FileSystemEventHandler):
-    """Turns file events into hints for the loop; TELLS_CLOSING says whether this system reports closed files."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Whom to tell of what: `moved`, that a hand moved a record, which is how hands acknowledge; else `ring`.
 
-    def __init__(
-        self,
-        home: Path,
-        moved: Callable[[str], None],
-        ring: Callable[[], None],
-        *,
-        tells_closing: bool = _TELLS_CLOSING,
-    ) -> None:
+    Of what a hand may have written into a mailbox only `wrote` hears: its key, and whether it was moved there. Then it
+    is whole: that is how careful writers write.
+    """
+
+    ring: Callable[[], None]
+    moved: Callable[[], None]
+    wrote: Callable[[str, bool], None]
+
+
+class Handler(watchdog.events.FileSystemEventHandler):
+    """Turns file events into hints; TELLS_CLOSING says whether this system reports closed files."""
+
+    def __init__(self, home: Path, heard: Heard, *, tells_closing: bool = _TELLS_CLOSING) -> None:
         self.tells_closing = tells_closing
         self.home = f"{home}/"
-        self.moved = moved
-        self.ring = ring
+        self.heard = heard
 
     def on_any_event(self, event: watchdog.events.FileSystemEvent) -> None:
-        """Wake the loop, and tell it of files that were moved into place."""
-        if isinstance(event, watchdog.events.FileMovedEvent):
-            key = str(event.dest_path).removeprefix(self.home)
-            if claim.is_claimed(key):
-                return  # coord's own doing
-            self.moved(key)
-        elif isinstance(event, watchdog.events.FileModifiedEvent) and self.tells_closing:
+        """Tell whom it concerns."""
+        if isinstance(event, watchdog.events.FileModifiedEvent) and self.tells_closing:
             return  # the close follows
-        self.ring()
+        source, target = (str(path).removeprefix(self.home) for path in (event.src_path, event.dest_path))
+        moved = isinstance(event, watchdog.events.FileMovedEvent)
+        if moved and claim.is_claimed(target):
+            return  # coord's own doing
+        key = target if moved else source
+        by_hand = isinstance(event, _WRITTEN) and handwritten.is_place(key)
+        if by_hand:
+            self.heard.wrote(key, moved)
+        if moved and (keys.is_record(source) or keys.is_record(target)):
+            self.heard.moved()
+        elif not by_hand:
+            self.heard.ring()
 
 
 class Watched:
@@ -86,14 +105,10 @@ def _is_at(folder: str, held: int) -> bool:
 
 
 @contextmanager
-def watching(home: Path, *, moved: Callable[[str], None], ring: Callable[[], None]) -> Iterator[Watched]:
-    """Watch the three folders of HOME, as far as they are there.
-
-    MOVED gets the key of each file that a hand moved into or within them (it is whole: that is how
-    careful writers write; and how hands acknowledge), RING wakes the loop.
-    """
+def watching(home: Path, heard: Heard) -> Iterator[Watched]:
+    """Watch the three folders of HOME, as far as they are there, and tell of what happens in them."""
     observer = watchdog.observers.Observer()
-    handler = Handler(home, moved, ring)
+    handler = Handler(home, heard)
     watched = Watched(home)
     try:
         for folder in watched.folders:

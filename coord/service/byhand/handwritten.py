@@ -3,10 +3,10 @@
 import codecs
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from stat import S_ISREG
 
 from coord.model import keys
 from coord.service.coord import Coord
@@ -43,6 +43,24 @@ def waiting(coord: Coord, names: Iterable[str] | None = None) -> tuple[Found, ..
     return tuple(one for one in found if one.key not in tracked)
 
 
+def at(coord: Coord, key: str) -> Found | None:
+    """Return the hand-written file at KEY; None where there is none, or it says nothing yet."""
+    if not is_place(key):
+        return None
+    _, box, name = key.split("/")
+    folder = coord.home / "inbox" / box
+    found = None if folder.is_symlink() else _judged(folder, name)
+    return None if found is None or key in coord.tracked.below("inbox") else found
+
+
+def is_place(key: str) -> bool:
+    """Tell whether a file at KEY was written by hand for a mailbox, as far as names tell."""
+    match key.split("/"):
+        case ["inbox", box, name]:
+            return _is_mailbox(box) and _is_by_hand(name)
+    return False
+
+
 def is_unfinished(name: str) -> bool:
     """Tell whether a file's name is one that editors and downloads give to what is not whole yet."""
     return name.startswith(_UNFINISHED) or name.endswith(_UNFINISHED_ENDINGS)
@@ -63,19 +81,28 @@ def _written_by_hand(box: Path) -> Iterator[Found]:
     if box.is_symlink():
         return
     try:
-        entries = sorted(os.scandir(box), key=lambda entry: entry.name)
+        names = sorted(os.listdir(box))
     except OSError:
         return
-    for entry in entries:
-        name = entry.name
-        if name == "read" or is_unfinished(name):
-            continue
-        if keys.id_in(name) is not None or not entry.is_file(follow_symlinks=False) or is_blank(Path(entry.path)):
-            continue
-        with suppress(FileNotFoundError):  # taken, or thrown away, since the folder was listed
-            age = datetime.now(UTC).timestamp() - entry.stat(follow_symlinks=False).st_mtime
-            rest = SETTLE_AFTER.total_seconds()
-            yield Found(f"inbox/{box.name}/{name}", box.name, rest - age if 0 <= age < rest else 0.0)
+    for name in names:
+        if _is_by_hand(name) and (found := _judged(box, name)) is not None:
+            yield found
+
+
+def _is_by_hand(name: str) -> bool:
+    return name != "read" and not is_unfinished(name) and keys.id_in(name) is None
+
+
+def _judged(box: Path, name: str) -> Found | None:
+    path = box / name
+    try:
+        status = path.lstat()
+    except OSError:  # taken, or thrown away, since the folder was listed
+        return None
+    if not S_ISREG(status.st_mode) or is_blank(path):
+        return None
+    age, rest = datetime.now(UTC).timestamp() - status.st_mtime, SETTLE_AFTER.total_seconds()
+    return Found(f"inbox/{box.name}/{name}", box.name, rest - age if 0 <= age < rest else 0.0)
 
 
 def _folders(inbox: Path) -> list[Path]:
@@ -83,8 +110,8 @@ def _folders(inbox: Path) -> list[Path]:
         entries = sorted(os.scandir(inbox), key=lambda entry: entry.name)
     except OSError:
         return []
-    return [
-        inbox / entry.name
-        for entry in entries
-        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in APART
-    ]
+    return [inbox / entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and _is_mailbox(entry.name)]
+
+
+def _is_mailbox(name: str) -> bool:
+    return not name.startswith(".") and name not in APART
