@@ -44,7 +44,9 @@ _scan = _json.make_scanner(_Plain())  # type: ignore[arg-type]
 
 def main(words: list[str]) -> int:
     """Relay between the standard streams and the daemon until the assistant leaves; without one, serve."""
-    start, who = _told(words)
+    start, who, understood = _told(words)
+    if not understood:  # the whole command line says what is wrong
+        return os.execv(sys.executable, _server(words))
     if not start:
         os.write(2, _GONE)
         return 2
@@ -311,22 +313,24 @@ def _spelled(number: object) -> str:
     return _json.encode_basestring_ascii(number) if isinstance(number, str) else str(number)
 
 
-def _told(words: list[str]) -> tuple[str, str]:
-    """Return the folder and the agent that the command line names; "" is a folder that is gone."""
+def _told(words: list[str]) -> tuple[str, str, bool]:
+    """Return the folder and the agent that the command line names, and whether it says no more; "" is a folder gone."""
     try:
         here = os.getcwd()
     except FileNotFoundError:
         here = ""
         os.chdir("/")
-    start, who = here, ""
+    start, who, understood = here, "", True
     parts = iter([part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])])
     for name in parts:
-        if name == "--repo":
-            named = next(parts, ".")
-            start = os.path.realpath(os.path.join(here, named)) if here or named.startswith("/") else ""
-        elif name == "--as":
-            who = next(parts, "")
-    return start, who
+        value = next(parts, None) if name in ("--repo", "--as") else None
+        if value is None:
+            understood &= name == "--json"
+        elif name == "--repo":
+            start = os.path.realpath(os.path.join(here, value)) if here or value.startswith("/") else ""
+        else:
+            who = value
+    return start, who, understood
 
 
 if __name__ == "__main__":

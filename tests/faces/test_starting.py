@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from hooking import THIN, daemon
+
 from coord.service import mail
 from coord.service.command import Prose
 from coord.service.commands import LISTED
@@ -66,3 +69,57 @@ def test_a_hook_in_a_process_of_its_own_loads_little_and_runs_no_git(repo: Path,
     found = again()
     assert found & _ALL <= {"coord.service.locks", "coord.service.session.sessions"}
     assert not found & _HEAVY
+
+
+_INTERRUPTED = """
+import signal, sys
+loading = sys.argv[1]
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == loading:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from coord.thin import entry
+entry.sys.argv = ["coord", *sys.argv[2:]]
+entry.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("loading", "command", "said"),
+    [
+        ("coord.main", "mail list", "\ncoord: interrupted; nothing is half done\n"),
+        ("coord.service.commands", "status", "\ncoord: interrupted; nothing is half done\n"),
+        ("coord.thin.relay", "mcp", "\ncoord: interrupted; nothing is half done\n"),
+        ("coord.thin.hook", "hook claude", ""),
+    ],
+)
+def test_an_interrupt_while_it_loads_ends_it_in_a_word(repo: Path, loading: str, command: str, said: str) -> None:
+    words = [sys.executable, "-P", "-c", _INTERRUPTED, loading, *command.split()]
+    done = subprocess.run(words, cwd=repo, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--az", "backend"), "did you mean --as?"),
+        (("--repo",), "requires an argument"),
+        (("backend",), "backend"),
+    ],
+)
+def test_a_server_whose_words_are_wrong_says_so_though_a_daemon_runs(
+    repo: Path, words: tuple[str, ...], said: str
+) -> None:
+    with daemon(repo):
+        command = [sys.executable, "-P", "-m", "coord", "mcp", *words]
+        done = subprocess.run(command, cwd=repo, input="", capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_hook_whose_second_word_is_wrong_says_so_and_blocks_nothing(repo: Path) -> None:
+    words = [sys.executable, "-I", "-S", str(THIN), "claude", "wiat"]
+    done = subprocess.run(words, cwd=repo, input="{}", capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "`wait` and `monitor` alone" in done.stderr
