@@ -146,11 +146,12 @@ def approve(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) 
         if key is None:
             raise NotFound(f"no waiting request has the id {which!r}", hint="see `coord merge list`")
         one = next(one for at, one in every.values() if at == key)
-        speaks_for = coord.config.names if who == "owner" else (who,)
-        agreed = fence.agreed(coord, branches.tip(coord, one.into), one, speaks_for)
+        agreed = fence.agreed(coord, branches.tip(coord, one.into), one, who)
         if not agreed:
             raise Refused(f"no lease of {who}'s overtook {one.branch}", hint=f"see `coord merge show {one.id}`")
-        new = replace(one, reviewed=tuple(dict.fromkeys((*one.reviewed, *agreed))), result="")
+        # One that is tested is merged anew, to say so; what its test says of the tree still counts.
+        base = "" if one.state == "testing" else one.base
+        new = replace(one, reviewed=tuple(dict.fromkeys((*one.reviewed, *agreed))), base=base, result="")
         changes = folder.written([(key, new)])
         subject = f"{one.branch} -> {one.into}: {one.title}"
         coord.record(coord.event("merge.approved", subject, changes, agent=who, cause=(one.id,)))

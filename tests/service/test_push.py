@@ -200,15 +200,19 @@ def test_a_protected_branch_refuses_in_its_own_words(repo: Path, far: Path, coor
 
 def test_the_one_that_a_remote_refuses_goes_back_and_the_others_land(repo: Path, far: Path, coord_for: As) -> None:
     pushing(repo, f"test: {GATE}")
-    hook(far, "while read old new ref; do ! git ls-tree --name-only $new | grep -q huge || exit 1; done")
+    refused = "{ echo =====; echo 'nothing huge here'; } >&2; exit 1"
+    hook(far, f"while read old new ref; do ! git ls-tree --name-only $new | grep -q huge || {{ {refused}; }}; done")
     names = ["good0", "good1", "huge", "good3", "good4"]
     ask(coord_for("backend"), *(branch(repo, f"work/{name}", {name: "x\n"}) for name in names))
     landing = Landing(coord_for("owner"))
+    drive_until(landing, lambda: any("together" in word for word in results(landing.coord)))
+    together = "origin refused " + ", ".join(f"work/{name}" for name in names) + " together, fewer are tried: "
+    assert {word.partition("nothing huge here")[0] for word in results(landing.coord)} == {together}
     drive(landing, within=90)
     assert not queue(landing.coord) and tip(far) == tip(repo)
     assert [name for name in names if (repo / name).exists()] == ["good0", "good1", "good3", "good4"]
     (word,) = subjects(coord_for("backend"), "not merged")
-    assert "work/huge: origin refused it" in word
+    assert "work/huge: origin refused it: nothing huge here: [remote rejected] (pre-receive hook declined)" in word
 
 
 def test_histories_that_parted_wait_for_the_owner(repo: Path, far: Path, coord_for: As) -> None:

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 from overtaking import PATH, Open, commit, edit, guarded, have, overtake, token_of
-from queueing import configure, drive, queue
+from queueing import configure, drive, drive_until, queue
 from support import eventually, git
 
 from coord.git import merge
@@ -15,14 +15,17 @@ from coord.service import locks, mail, merges
 from coord.service.merging.landing import Landing
 
 
-def overtaken(repo: Path, coord_for: Open, settings: str) -> tuple[str, Path]:
-    """Let frontend commit, past the guard, what backend has had a lease on since, and ask for its merge."""
+def overtaken(repo: Path, coord_for: Open, settings: str) -> tuple[str, int]:
+    """Let frontend commit, past the guard, what backend has had a lease on since, and ask for its merge.
+
+    Returns the request's id and the token of backend's lease.
+    """
     configure(repo, settings)
     trees = guarded(repo, coord_for)
-    overtake(coord_for, trees)
+    _, theirs = overtake(coord_for, trees)
     tree = trees["frontend"]
     assert commit(tree, "--no-verify", "-am", "late").returncode == 0
-    return merges.request(coord_for("frontend", tree)).id, tree
+    return merges.request(coord_for("frontend", tree)).id, theirs
 
 
 def test_it_goes_back_and_both_are_named(repo: Path, coord_for: Open) -> None:
@@ -34,7 +37,7 @@ def test_it_goes_back_and_both_are_named(repo: Path, coord_for: Open) -> None:
 
 
 def test_its_new_holder_is_asked_once_and_may_let_it_land(repo: Path, coord_for: Open) -> None:
-    identifier, _ = overtaken(repo, coord_for, "ungated: allow, fencing: review")
+    identifier, token = overtaken(repo, coord_for, "ungated: allow, fencing: review")
     landing = Landing(coord_for("owner"))
     for _ in range(3):
         drive(landing)
@@ -47,6 +50,39 @@ def test_its_new_holder_is_asked_once_and_may_let_it_land(repo: Path, coord_for:
     merges.approve(coord_for("backend"), identifier)
     drive(landing)
     assert not queue(coord_for("owner")) and "more = 1" in (repo / PATH).read_text()
+    assert approvals(repo) == [f"backend {token}"]
+
+
+def test_the_owner_who_speaks_for_a_holder_is_named_as_such(repo: Path, coord_for: Open) -> None:
+    identifier, token = overtaken(repo, coord_for, "ungated: allow, fencing: review")
+    landing = Landing(coord_for("owner"))
+    drive(landing)
+    merges.approve(coord_for("owner"), identifier)
+    drive(landing)
+    assert not queue(coord_for("owner")) and approvals(repo) == [f"owner {token}"]
+
+
+def test_one_that_is_approved_while_it_is_tested_says_so(repo: Path, coord_for: Open) -> None:
+    wait = "touch ../../../begun; while ! test -e ../../../go; do sleep 0.02; done; echo run >> ../../../runs"
+    configure(repo, f"test: '{wait}', fencing: review")
+    tree = guarded(repo, coord_for)["frontend"]
+    edit(tree, "frontend")
+    assert commit(tree).returncode == 0
+    made = merges.request(coord_for("frontend", tree))
+    landing = Landing(coord_for("owner"))
+    drive_until(landing, lambda: (repo / ".git/coord/begun").exists())
+    locks.release(coord_for("frontend"))
+    token = have(coord_for, "backend")
+    merges.approve(coord_for("backend"), made.id)
+    (repo / ".git/coord/go").touch()
+    drive(landing)
+    assert not queue(coord_for("owner")) and approvals(repo) == [f"backend {token}"]
+    assert (repo / ".git/coord/runs").read_text().split() == ["run"], "the same tree is not tested again"
+
+
+def approvals(repo: Path) -> list[str]:
+    """Who approved, as the last commit of main says."""
+    return git(repo, "log", "-1", "--format=%(trailers:key=Coord-Approved,valueonly)", "main").splitlines()
 
 
 def test_a_lease_that_passes_on_while_it_is_tested_counts(repo: Path, coord_for: Open) -> None:

@@ -1,13 +1,16 @@
 """Whether a request was made under leases that have passed on to others, and who of them has looked at it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coord.model import mailboxes
 from coord.model.errors import BadRecord
 from coord.model.fencing import Passed
 from coord.model.records import MergeRequest
 from coord.service.coord import Coord
 from coord.service.guard import fencing
+
+_OWNER = mailboxes.OWNER
+_FOR_ALL = f" by {_OWNER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +24,14 @@ class Overtaken:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was found: what stands against a request, if anything does, and the leases its changes were made under."""
+    """What was found: what stands against a request, if anything does, and the leases its changes were made under.
+
+    `approved` are those who let it pass all the same, each with the token of the lease that overtook it.
+    """
 
     overtaken: Overtaken | None = None
     leases: tuple[tuple[int, str], ...] = ()
+    approved: tuple[tuple[str, int], ...] = ()
 
 
 def look(coord: Coord, base: str, one: MergeRequest) -> Looked:
@@ -35,18 +42,31 @@ def look(coord: Coord, base: str, one: MergeRequest) -> Looked:
         judged = fencing.of_commits(coord, base, one.head, agent=one.agent)
     except BadRecord as fault:
         return Looked(Overtaken(fault.message, fault.hint, ()))
-    left = [each for each in judged.passed if word(each) not in one.reviewed]
+    by = [(each, _agreed_by(one, each)) for each in judged.passed]
+    left = [each for each, who in by if not who]
     if not left:
-        return Looked(leases=judged.leases)
+        return Looked(None, judged.leases, tuple(dict.fromkeys((who, each.to.token) for each, who in by)))
     refusal = fencing.refusal(coord, left)
     holders = tuple(dict.fromkeys(each.to.holder for each in left))
     return Looked(Overtaken(refusal.message, refusal.hint, holders), judged.leases)
 
 
-def agreed(coord: Coord, base: str, one: MergeRequest, who: Sequence[str]) -> tuple[str, ...]:
-    """Return what WHO agrees to by letting a request pass: a word for each of their leases that overtook it."""
+def agreed(coord: Coord, base: str, one: MergeRequest, who: str) -> tuple[str, ...]:
+    """Return what WHO agrees to by letting a request pass: a word for each of their leases that overtook it.
+
+    The owner speaks for all, which is noted.
+    """
     passed = fencing.of_commits(coord, base, one.head, agent=one.agent).passed
-    return tuple(dict.fromkeys(word(each) for each in passed if each.to.holder in who))
+    if who == _OWNER:
+        return tuple(dict.fromkeys(f"{word(each)}{_FOR_ALL}" for each in passed))
+    return tuple(dict.fromkeys(word(each) for each in passed if each.to.holder == who))
+
+
+def _agreed_by(one: MergeRequest, passed: Passed) -> str:
+    """Return who agreed that a request passes this lease, or ""."""
+    if word(passed) in one.reviewed:
+        return passed.to.holder
+    return _OWNER if f"{word(passed)}{_FOR_ALL}" in one.reviewed else ""
 
 
 def word(passed: Passed) -> str:

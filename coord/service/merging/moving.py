@@ -13,7 +13,7 @@ from coord.git.worktree import Worktree
 from coord.model import quoting
 from coord.model.errors import Conflict, Refused
 from coord.model.gate import UNGATED, gate_name
-from coord.model.untrusted import clean_line
+from coord.model.untrusted import clean_line, several
 from coord.service import branches
 from coord.service.coord import Coord
 from coord.service.merging import stacking, telling
@@ -129,10 +129,11 @@ class Moving:
         if words is None:
             self.remotes.push(line.into, candidate)
             return False
-        first = clean_line(words.partition("\n")[0], 160)
+        first = _reason(words)
         if len(members) > 1:  # one of them may be why
             self._sizes.learn(line.into, members[0][1].batch, good=False, most=len(members))
-            telling.queued_again(self.coord, members, f"{name} refused them together, fewer are tried: {first}")
+            together = several(one.branch for _, one in members)
+            telling.queued_again(self.coord, members, f"{name} refused {together} together, fewer are tried: {first}")
         else:
             detail = f"{name} says:\n\n{quoting.quoted(words)}\n"
             telling.refused(self.coord, members[0], "failed", f"{name} refused it: {first}", detail)
@@ -158,3 +159,11 @@ class Moving:
             back = [(key, replace(one, state="testing", result=why, was="")) for key, one in members]
             telling.moved(self.coord, "merge.requeued", back, why=why)
         return True
+
+
+def _reason(words: str) -> str:
+    """Return a line of why a remote refused: what it says itself, if anything, and how git puts it."""
+    first, *rest = words.splitlines() or [""]
+    said = (line.removeprefix("remote:").strip() for line in rest if line.startswith("remote:"))
+    own = next((text for text in said if any(map(str.isalpha, text))), "")
+    return clean_line(f"{own}: {first}" if own else first, 200)

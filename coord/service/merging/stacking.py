@@ -112,7 +112,7 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str) -> MergeRequest | 
         git,
         found.tree,
         (below, one.head),
-        message(one, looked.leases, remembered=found.conflicts),
+        message(one, looked.leases, looked.approved, remembered=found.conflicts),
         author=trailers.author(one.agent),
         at=coord.now(),
         signed=made.signed,
@@ -167,18 +167,25 @@ def _named(paths: tuple[str, ...]) -> str:
     return ", ".join(clean_line(path, 120) for path in paths[:_SHOWN])
 
 
-def message(one: MergeRequest, leases: Iterable[tuple[int, str]] = (), *, remembered: tuple[str, ...] = ()) -> str:
+def message(
+    one: MergeRequest,
+    leases: Iterable[tuple[int, str]] = (),
+    approved: Iterable[tuple[str, int]] = (),
+    *,
+    remembered: tuple[str, ...] = (),
+) -> str:
     """Compose the merge commit: coord's own words and cleaned single lines, so that nothing in it can be forged.
 
-    LEASES are those that its changes were made under, by token and scope; REMEMBERED the paths whose conflicts were
-    resolved as before.
+    LEASES are those that its changes were made under, by token and scope; APPROVED who let it pass though it was
+    overtaken, with the token of the lease that did it; REMEMBERED the paths whose conflicts were resolved as before.
     """
     subject = clean_line(f"Merge {one.branch}: {one.title}", 72)
     facts = {"Agent": one.agent, "Task": one.task, "Merge": one.id, "Rerere": several(remembered)}
     gate = {"Gate": UNGATED}
     if one.gate != UNGATED:
         gate = {"Gate": PASSED, "Gate-Id": one.gate, "Batch": f"{one.batch} {one.position}"}
-    lines = (*_trailers(facts), *leasetrailers.lines_of(leases), *_trailers(gate))
+    reviews = (f"Coord-Approved: {clean_line(who, 32)} {token}" for who, token in approved)
+    lines = (*_trailers(facts), *leasetrailers.lines_of(leases), *reviews, *_trailers(gate))
     return f"{subject}\n\n" + "".join(f"{line}\n" for line in lines)
 
 
