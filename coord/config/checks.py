@@ -157,6 +157,12 @@ def agent_path(template: str) -> None:
     _template(template)
     if template.startswith("~"):
         raise Usage(f"{template!a}: a ~ stays a ~ here", hint="Write it from the repository's top, or in full.")
+    parts = template.split("/")
+    named = next(number for number, part in enumerate(parts) if NAME in part)
+    if ".." in parts[named:]:
+        raise Usage(f"{template!a} leads out of the agent's folder again", hint=f"Write .. before {NAME} only.")
+    if ".git" in (part.lower() for part in parts):
+        raise Usage(f"{template!a} is inside git's own folder", hint="Write it like ../agent-{name}.")
 
 
 def _template(text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coord.config import checks, sections
 from coord.config.schema import FORMAT, Agent, Config, Group, Merge, Step
-from coord.config.sections import Faults, did_you_mean, entries, plain, shown
+from coord.config.sections import Faults, did_you_mean, entries, is_empty, plain, shown
 from coord.model import keys, mailboxes
 from coord.model.errors import ConfigError, NotFound, Unavailable, Usage
 from coord.model.times import format_duration
@@ -155,12 +155,17 @@ def _steps(node: Node, faults: Faults) -> tuple[Step, ...]:
         own = {"env": lambda env, path=path: _variables(env, path, faults)}
         step = Step(**sections.read_section(Step, item, path, faults, own))
         with faults.noted(item.line, path):
-            if not step.name or not step.run:
+            if any(_is_lacking(item, key) for key in ("name", "run")):
                 raise Usage("a step has a name and a command", hint="Write it like - {name: lint, run: make lint}.")
-            if step.name in [other.name for other in steps]:
+            if step.name and step.name in [other.name for other in steps]:
                 raise Usage(f"{step.name} is the name of two steps")
         steps.append(step)
     return tuple(steps)
+
+
+def _is_lacking(item: Node, key: str) -> bool:
+    """Tell whether nothing is written for a key; what is written wrong was named already."""
+    return (key not in item.items or is_empty(item.items[key])) if isinstance(item, Fields) else is_empty(item)
 
 
 def _variables(node: Node, path: str, faults: Faults) -> tuple[tuple[str, str], ...]:

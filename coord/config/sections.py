@@ -170,7 +170,7 @@ def read_section(
         return values
     known = keys_of(kind)
     if not isinstance(node, Fields):
-        faults.add(node.line, f"{what}: must be a mapping", f"Its keys: {', '.join(known)}.")
+        faults.add(node.line, f"{what}: must be a mapping", f"Its keys: {', '.join(dict.fromkeys((*known, *own)))}.")
         return values
     for name, child in node.items.items():
         path = f"{what}.{name}" if what else name

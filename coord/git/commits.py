@@ -28,7 +28,7 @@ class Commit:
 
 def between(git: Git, head: str, without: Sequence[str], *, options: Sequence[str] = ()) -> Iterator[Commit]:
     """Yield the commits of HEAD that none of WITHOUT has, newest first; so bound it options such as `--remotes`."""
-    done = git.run(*_LOG, head, "--not", *without, *options, "--")
+    done = git.run(*_LOG, *_only(git, head, without), *(("--not", *options) if options else ()), "--")
     yield from _read(iter(done.out.split(b"\0")))
 
 
@@ -45,9 +45,20 @@ def last_changed(git: Git, paths: Sequence[str], since: datetime) -> dict[str, d
 
 def lacking(git: Git, base: str, heads: Sequence[str], paths: Sequence[str]) -> frozenset[str]:
     """Return those of PATHS that commits of BASE changed which none of HEADS has."""
-    done = git.run("log", "-z", "--format=", "--name-only", "--no-renames", base, "--not", *heads, "--", *paths,
-                   env=_LITERAL)  # fmt: skip
+    words = ("log", "-z", "--format=", "--name-only", "--no-renames", *_only(git, base, heads))
+    done = git.run(*words, "--", *paths, env=_LITERAL)
     return frozenset(os.fsdecode(name) for name in done.out.split(b"\0") if name)
+
+
+def _only(git: Git, head: str, without: Sequence[str]) -> tuple[str, ...]:
+    """Return what names to git the commits of HEAD alone, with the commits that both sides share.
+
+    Told only whose commits to leave out, git stops by dates, and lists commits of both sides where clocks were wrong.
+    """
+    if len(without) == 1:
+        return ("--left-only", f"{head}...{without[0]}")
+    shared = git.run("merge-base", "--all", head, *without, check=False).out.decode().split() if without else []
+    return (head, *(f"^{one}" for one in (*without, *shared)))
 
 
 def _read(tokens: Iterator[bytes]) -> Iterator[Commit]:

@@ -1,5 +1,7 @@
 """The base branch, and how far others are from it."""
 
+from collections.abc import Iterable
+
 from coord.config.schema import Config
 from coord.git import ledger
 from coord.git.repo import Git
@@ -104,6 +106,16 @@ def tip(coord: Coord, branch: str) -> str:
     if found is None:
         raise NotFound(f"there is no branch {branch}", hint="see `git branch`; commit something on it first")
     return found
+
+
+def tips(coord: Coord, names: Iterable[str]) -> dict[str, str]:
+    """Return the commits that those of NAMES point at which are branches."""
+    asked = {ref(name): name for name in names}
+    if not asked:
+        return {}
+    listed = coord.git.text("for-each-ref", "--format=%(objectname) %(refname)", "--", *asked).splitlines()
+    found = (line.split(" ", 1) for line in listed)
+    return {asked[name]: commit for commit, name in found if name in asked}
 
 
 def distance(coord: Coord, base_branch: str, head: str) -> tuple[int, int]:

@@ -55,13 +55,13 @@ def graph(coord: Coord) -> Graph:
     asked_of = [one.head for one in queued if one.state == "queued" and one.head in present]
     asked_of += [head for _, head in others.values() if all(_far(apart.get(head)))]
     clashes = dict(zip(asked_of, foresight.conflicting(coord, asked_of, tip), strict=True))
-    made = []
+    strays, made = merges.strays(coord, queued), []
     for one in queued:
         ahead, behind = _far(apart.get(one.head))
         conflicts = clashes.get(one.head, ()) if one.state == "queued" else ()
         standing: Standing = "conflict" if conflicts else _STANDING.get(one.state, "queued")
         note = PASSED if has_passed(one) else one.result
-        where = (one.id, one.batch, one.position, note, conflicts)
+        where = (one.id, one.batch, one.position, "; ".join(filter(None, (note, strays.get(one.id)))), conflicts)
         made.append(Branch(one.branch, one.agent, standing, ahead, behind, *where))
     for branch, (name, head) in others.items():
         ahead, behind = _far(apart.get(head))

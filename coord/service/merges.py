@@ -1,7 +1,7 @@
 """The queue of branches waiting to be merged: request, list, show, cancel, retry, approve."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from coord.git import merge
@@ -24,6 +24,7 @@ class Queue:
     """The requests that wait, the next one first, whether a gate tests them, and what the owner has to set first.
 
     `push` is the remote that has to have what lands; `watched` is whether a daemon runs, without which nothing does.
+    `strays` says, by the ids of requests, what became of their branches since.
     """
 
     base: str
@@ -32,6 +33,7 @@ class Queue:
     lack: str = ""
     push: str = ""
     watched: bool = True
+    strays: Mapping[str, str] = field(default_factory=dict)
 
 
 @command("merge request", writes=True, example="coord merge request --title 'Chef profiles from the Customers sheet'")
@@ -171,6 +173,7 @@ def list_(coord: Coord) -> Queue:
         lack,
         settings.push,
         watching.find(coord).state != "stopped",
+        strays(coord, found),
     )
 
 
@@ -223,6 +226,16 @@ def cancel(coord: Coord, which: Annotated[str, "id, or its beginning or end"]) -
             )
         )
     return gone
+
+
+def strays(coord: Coord, requests: Sequence[MergeRequest]) -> dict[str, str]:
+    """Say, by the ids of REQUESTS, where a branch was deleted or moved since: what is merged is what was asked for."""
+    tips = branches.tips(coord, {one.branch for one in requests})
+    return {
+        one.id: f"{'moved' if one.branch in tips else 'deleted'} since, {one.head[:10]} is what waits"
+        for one in requests
+        if tips.get(one.branch) != one.head
+    }
 
 
 def waiting(coord: Coord) -> list[tuple[str, MergeRequest]]:

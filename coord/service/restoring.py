@@ -1,6 +1,6 @@
 """What was kept of worktrees: listed, brought back, and let go when its time is over."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -43,7 +43,7 @@ class Keepsakes:
 @command("worktree restore", writes=True, example="coord worktree restore 20261122T120311Z-backend")
 def restore(
     coord: Coord,
-    kept: Annotated[str, "which, by its name or ref; default: list what is kept"] = "",
+    kept: Annotated[str, "which, by name, ref, agent, or how one of these begins; default: list what is kept"] = "",
     *,
     agent: Annotated[str, "whose worktree it becomes; default: whose it was"] = "",
     branch: Annotated[str, "the branch to check out; default: the one that was; made where it is missing"] = "",
@@ -55,6 +55,7 @@ def restore(
 
     Raises:
         NotFound: nothing of that name is kept.
+        Usage: several are meant by it.
         Refused: the agent has a worktree, or the branch has other commits by now.
     """
     everything = restoring.everything(coord.git)
@@ -62,10 +63,7 @@ def restore(
         if agent or branch:
             raise Usage("say what to bring back", hint="`coord worktree restore` lists what is kept")
         return Keepsakes(tuple(_keepsake(coord, one) for one in everything))
-    found = next((one for one in everything if one.name == kept.removeprefix(f"{trash.PREFIX}/")), None)
-    if found is None:
-        names = ", ".join(one.name for one in everything[:_SHOWN])
-        raise NotFound(f"nothing is kept as {kept!a}", hint=f"kept are: {names}" if names else "nothing is kept at all")
+    found = _meant(everything, kept)
     name = _whose(coord, found, agent)
     path = coord.worktree_of(name)
     if any(tree.path == path and not tree.prunable for tree in worktree.all_of(coord.git)):
@@ -84,6 +82,28 @@ def restore(
         coord.event("worktree.restored", f"{name}: {found.name}", agent=coord.whoever() or name, kept=found.name)
     )
     return Keepsakes((_keepsake(coord, found),), worktrees.as_it_is(coord, name, notes))
+
+
+def _meant(everything: Sequence[Kept], text: str) -> Kept:
+    """Return what is kept by a name or ref, or what alone begins so, by name or by whose it was.
+
+    Raises:
+        NotFound: there is none.
+        Usage: there are several.
+    """
+    part = text.removeprefix(f"{trash.PREFIX}/")
+    ways: tuple[Callable[[Kept], bool], ...] = (
+        lambda one: one.name == part,
+        lambda one: one.label == part,
+        lambda one: one.name.startswith(part) or one.label.startswith(part),
+    )
+    found = next((some for fits in ways if (some := [one for one in everything if fits(one)])), [])
+    names = ", ".join(one.name for one in (found or everything)[:_SHOWN])
+    if not found:
+        raise NotFound(f"nothing is kept as {text!a}", hint=f"kept are: {names}" if names else "nothing is kept at all")
+    if len(found) > 1:
+        raise Usage(f"{len(found)} are kept that begin with {text!a}", hint=f"name one, the newest first: {names}")
+    return found[0]
 
 
 def ending(coord: Coord) -> tuple[tuple[str, datetime], ...]:

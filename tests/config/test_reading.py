@@ -143,6 +143,9 @@ FAULTS = [
     ("worktrees:\n  path: ../agents", 2, "worktrees.path: '../agents' is the same for every agent", "{name}"),
     ("worktrees:\n  path: '../{name}-{id}'", 2, "has more in braces than {name}", "Only {name}"),
     ("worktrees:\n  path: '~/{name}'", 2, "a ~ stays a ~", "from the repository's top"),
+    ("worktrees:\n  path: '{name}/../../x'", 2, "worktrees.path: '{name}/../../x' leads out", "before {name}"),
+    ("worktrees:\n  path: '.Git/{name}'", 2, "is inside git's own folder", "../agent-{name}"),
+    ("worktrees:\n  path: '{name}/../../.git'", 2, "leads out of the agent's folder", "before {name}"),
     ("worktrees:\n  branch: 'a..{name}'", 2, "is no name for a branch because of '..'", "check-ref-format"),
     ("worktrees:\n  branch: 'coord/{name}'", 2, "is no name for a branch because of 'coord/'", ""),
     ("worktrees: x", 1, "worktrees: must be a mapping", "path, branch"),
@@ -364,11 +367,14 @@ def test_the_steps_of_the_test_are_read_and_written_back() -> None:
         ("merge:\n  steps:\n    - {name: b}", 3, "a step has a name and a command"),
         ("merge:\n  steps:\n    - {name: b, run: b}\n    - {name: b, run: c}", 4, "the name of two steps"),
         ("merge:\n  steps:\n    - {name: ../b, run: b}", 3, "no name for a step"),
+        ("merge:\n  steps:\n    - lint", 3, "must be a mapping"),
+        ("merge:\n  steps:\n    -\n    - {name: b, run: b}", 3, "a step has a name and a command"),
         ("merge:\n  steps:\n    - {name: b, run: b, cwd: ../up}", 3, "lead out of the repository"),
         ("merge:\n  steps:\n    - {name: b, run: b, env: {GIT_DIR: x}}", 3, "GIT_DIR cannot be set"),
         ("merge: {ungated: maybe}", 1, "neither refuse nor allow"),
     ],
 )
 def test_faults_of_steps_are_named(text: str, line: int, reason: str) -> None:
-    with pytest.raises(ConfigError, match=f"x:{line}:.*{reason}"):
+    with pytest.raises(ConfigError, match=f"x:{line}:.*{reason}") as caught:
         reading.parse(text, "x")
+    assert str(caught.value).count("x:") == 1, "one fault is named once"

@@ -165,6 +165,28 @@ def test_one_that_cannot_be_reached_loses_nothing_and_is_tried_again(repo: Path,
     assert tip(far) == tip(repo) and (repo / "good").exists()
 
 
+@pytest.mark.parametrize("mended_by", ["set-url", "fetch"])
+def test_one_that_is_mended_is_not_left_alone_for_minutes(repo: Path, far: Path, coord_for: As, mended_by: str) -> None:
+    """However long the pause is by then: here it never ends, since no time passes."""
+    pushing(repo)
+    hidden = far.rename(far.with_name("hidden.git"))
+    ask(coord_for("backend"), branch(repo, "work", {"good": "x\n"}))
+    landing = Landing(coord_for("owner"))
+    landing.coord.clock.monotonic = lambda: 1.0  # type: ignore[method-assign]
+    drive(landing)
+    asked = landing._moving.remotes.ended
+    assert "cannot be reached" in results(landing.coord)[0]
+    drive(landing)
+    assert landing._moving.remotes.ended == asked, "nothing hints at a change"
+    if mended_by == "set-url":
+        git(repo, "remote", "set-url", "origin", str(hidden))
+    else:
+        hidden.rename(far)
+        git(repo, "fetch", "-q", "origin", "main")
+    drive_until(landing, lambda: not queue(landing.coord))
+    assert tip(hidden if mended_by == "set-url" else far) == tip(repo)
+
+
 def test_a_remote_that_git_does_not_know_is_named(repo: Path, coord_for: As) -> None:
     configure(repo, "push: upstream, ungated: allow")
     ask(coord_for("backend"), branch(repo, "work", {"good": "x\n"}))

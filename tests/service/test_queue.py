@@ -11,6 +11,7 @@ from hooking import daemon
 from queueing import ask, branch, configure, drive, drive_until, last, queue
 from support import git
 
+from coord.faces import render
 from coord.model.errors import Refused
 from coord.model.verdicts import Run
 from coord.service import mail, mergegraph, merges, status, testruns
@@ -336,6 +337,23 @@ def test_the_graph_shows_who_is_where(repo: Path, coord_for: As) -> None:
     }
     (repo / ".git/coord/go").touch()
     drive(landing)
+
+
+def test_list_and_graph_say_that_a_branch_was_deleted_or_moved_since(repo: Path, coord_for: As) -> None:
+    ask(coord_for("backend"), *several(repo, 3, {}))
+    git(repo, "branch", "-D", "work/0")
+    git(repo, "branch", "-f", "work/1", "main")
+    found = merges.list_(coord_for("owner"))
+    heads = {one.branch: one.head[:10] for one in found.requests}
+    said = {one.branch: found.strays[one.id] for one in found.requests if one.id in found.strays}
+    words = {
+        "work/0": f"deleted since, {heads['work/0']} is what waits",
+        "work/1": f"moved since, {heads['work/1']} is what waits",
+    }
+    assert said == words
+    assert all(word in str(render.blocks(found)) for word in words.values())
+    notes = {one.branch: one.note for one in mergegraph.graph(coord_for("owner")).branches if one.request}
+    assert all(notes[name].endswith(word) for name, word in words.items()) and "since," not in notes["work/2"]
 
 
 def test_a_base_that_was_red_for_a_reason_that_is_over_is_tested_again(repo: Path, coord_for: As) -> None:

@@ -147,6 +147,27 @@ def test_what_lands_in_the_same_batch_counts_as_what_the_base_got(repo: Path, co
     assert not queue(coord_for("owner")) and (repo / long).read_text() == "a = 2\n" + "\n" * 20
 
 
+def test_what_landed_before_is_not_held_against_who_comes_after_a_clock_that_was_wrong(
+    repo: Path, coord_for: Open
+) -> None:
+    """The base went on by commits dated years back, by which git alone counts what it shares as the branch's own."""
+    configure(repo, "ungated: allow")
+    trees = guarded(repo, coord_for)
+    tree = trees["frontend"]
+    overtake(coord_for, trees)
+    assert commit(tree, "--no-verify", "-am", "late").returncode == 0
+    git(repo, "merge", "-q", git(tree, "rev-parse", "HEAD"))
+    for number in range(12):
+        assert commit(repo, "--allow-empty", "-m", f"{number}", GIT_COMMITTER_DATE="@946684800 +0000").returncode == 0
+    (tree / "free").write_text("x\n")
+    git(tree, "add", "free")
+    assert commit(tree, "--no-verify", "-m", "free").returncode == 0
+    merges.request(coord_for("frontend", tree))
+    drive(Landing(coord_for("owner")))
+    assert not queue(coord_for("owner")) and (repo / "free").exists()
+    assert not [line for line in trailers(repo) if "Coord-Lease" in line]
+
+
 def test_who_asks_not_to_look_is_not_looked_at(repo: Path, coord_for: Open) -> None:
     overtaken(repo, coord_for, "ungated: allow, fencing: 'off'")
     drive(Landing(coord_for("owner")))

@@ -173,6 +173,22 @@ def test_what_is_in_the_way_is_said_and_stays(coord_for: As, place: Path) -> Non
         restoring.restore(owner, ref)
 
 
+def test_what_alone_is_meant_needs_no_whole_name(repo: Path, coord_for: As, place: Path) -> None:
+    owner = coord_for("owner")
+    ref = worktrees.remove(owner, "backend", keep=True).kept
+    for other in ("backend-two", "zebra"):
+        git(repo, "update-ref", f"{trash.PREFIX}/20260101T000000Z-{other}", "main")
+    for several in ("back", "20"):
+        with pytest.raises(Usage, match=f"are kept that begin with '{several}'") as caught:
+            restoring.restore(owner, several)
+        assert ref.removeprefix(f"{trash.PREFIX}/") in caught.value.hint
+    with pytest.raises(NotFound, match="'ackend'"):
+        restoring.restore(owner, "ackend")
+    assert [one.name for one in restoring.restore(owner, "ze", agent="frontend").items] == ["20260101T000000Z-zebra"]
+    (found,) = restoring.restore(owner, "backend").items
+    assert found.name == ref.removeprefix(f"{trash.PREFIX}/")
+
+
 def test_it_is_let_go_at_its_time_and_not_before(repo: Path, coord_for: As, place: Path) -> None:
     owner = coord_for("owner")
     limit = owner.config.worktrees.trash_retention

@@ -25,7 +25,7 @@ def _queue(result: merges.Queue) -> list[Block]:
             one.state,
             f"{one.branch} -> {one.into}",
             times.ago(one.requested_at, now()),
-            one.result,
+            "; ".join(filter(None, (one.result, result.strays.get(one.id, "")))),
             quoting.one_line(one.title),
         )
         for one in result.requests

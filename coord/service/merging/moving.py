@@ -42,7 +42,8 @@ class Moving:
             return True
         if (trouble := self.remotes.trouble(line.into)) is not None:
             said = f"It says:\n\n{quoting.quoted(trouble.words)}\n\n" if trouble.words else ""
-            body = f"{said}Nothing is lost: it is tried again, at most five minutes apart.\n"
+            soon = f"five minutes apart, and after a `git fetch {self.remotes.name}`"
+            body = f"{said}Nothing is lost: it is tried again, at most {soon}.\n"
             self.hold(line, waiting, trouble.what, body)
         return False
 

@@ -34,6 +34,7 @@ class _Branch:
     looked_at: float | None = None
     failures: int = 0
     again_at: float = 0.0
+    signs: tuple[int, ...] = ()  # of somebody at work on the remote, before the last look
     trouble: Trouble | None = None
     missed: str | None = None  # where a push expected it to be, and it was not
     refused: dict[str, str] = field(default_factory=dict)
@@ -71,7 +72,8 @@ class Remotes:
         one, now = self._of(into), self.coord.clock.monotonic()
         if one.call is None and one.looked_at is not None and now - one.looked_at < _FRESH:
             return True
-        if one.call is None and now >= one.again_at:
+        if one.call is None and (now >= one.again_at or one.signs != self._signs()):
+            one.signs = self._signs()
             if not self.coord.git.setting(f"remote.{self.name}.url"):
                 self._failed(one, Trouble(f"git knows no remote {self.name}: `git remote add {self.name} URL`"))
                 return False
@@ -145,6 +147,11 @@ class Remotes:
                 one.refused = {one.pushed: answer.words}
             case "unreachable":
                 self._failed(one, _unreachable(name, answer))
+
+    def _signs(self) -> tuple[int, ...]:
+        """Return when somebody last changed git's configuration here, or fetched: it may be mended by that."""
+        files = (self.coord.place.common / name for name in ("config", "FETCH_HEAD"))
+        return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
 
     def _looked(self, one: _Branch) -> None:
         one.looked_at, one.failures, one.trouble, one.missed = self.coord.clock.monotonic(), 0, None, None
