@@ -64,3 +64,8 @@ def branch(repo: Path, name: str, files: Mapping[str, str], base: str = "main") 
 
 def ask(coord: Coord, *names: str, **more: object) -> list[MergeRequest]:
     return [merges.request(coord, branch=name, **more) for name in names]  # type: ignore[arg-type]
+
+
+def several(repo: Path, count: int, bad: Mapping[int, str]) -> list[str]:
+    """Make branches with a file each, `good0` and so on; of some it has another name."""
+    return [branch(repo, f"work/{n}", {bad.get(n, f"good{n}"): "x\n"}) for n in range(count)]

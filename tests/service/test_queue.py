@@ -2,19 +2,17 @@
 
 import math
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from hooking import daemon
-from queueing import ask, branch, configure, drive, drive_until, last, queue
+from queueing import ask, branch, configure, drive, drive_until, last, queue, several
 from support import git
 
-from coord.faces import render
 from coord.model.errors import Refused
 from coord.model.verdicts import Run
-from coord.service import mail, mergegraph, merges, status, testruns
+from coord.service import mail, merges, status, testruns
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
 from coord.service.merging.verdicts import Kept
@@ -38,10 +36,6 @@ def firsts(repo: Path) -> list[str]:
 def one_more(landing: Landing, before: int) -> bool:
     """Tell whether a test came to an end, or there is none to come."""
     return not queue(landing.coord) or len(landing.gates.verdicts().runs) > before
-
-
-def several(repo: Path, count: int, bad: Mapping[int, str]) -> list[str]:
-    return [branch(repo, f"work/{n}", {bad.get(n, f"good{n}"): "x\n"}) for n in range(count)]
 
 
 def test_what_waits_together_is_tested_once(repo: Path, coord_for: As) -> None:
@@ -298,64 +292,6 @@ def test_side_by_side_the_search_takes_fewer_rounds(repo: Path, coord_for: As) -
     drive_until(landing, lambda: not landing.running)
 
 
-def test_the_log_tells_what_was_tested_together_and_which_steps_are_flaky(repo: Path, coord_for: As) -> None:
-    flaky = "test -e ../../../seen || { touch ../../../seen; echo not yet; exit 1; }"
-    configure(repo, f"steps: [{{name: lint, run: 'echo neat'}}, {{name: unit, run: '{flaky}'}}]")
-    asked = ask(coord_for("backend"), *several(repo, 1, {}))
-    drive(Landing(coord_for("owner")))
-    found = testruns.log(coord_for("owner"), asked[0].id)
-    assert [(one.passed, one.step, len(one.members)) for one in found.runs] == [(False, "unit", 1), (True, "unit", 1)]
-    assert [(one.step, one.times) for one in found.flaky] == [("unit", 1)]
-    assert Path(found.runs[0].log).read_text() == "not yet\n"
-    neat = found.runs[0].log.replace("-unit", "-lint")
-    assert Path(neat).read_text() == "neat\n"
-
-
-def test_the_graph_shows_who_is_where(repo: Path, coord_for: As) -> None:
-    configure(repo, "test: 'while ! test -e ../../../go; do sleep 0.02; done'")
-    for name, files in {"backend": {"README.md": "# Backend\n"}, "frontend": {"b": "x\n"}}.items():
-        git(repo, "branch", f"agent/{name}", branch(repo, f"made/{name}", files))
-    git(repo, "branch", "agent/security", "main")
-    names = several(repo, 2, {})
-    clash = branch(repo, "clash", {"good0": "y\n"})
-    (repo / "README.md").write_text("# Owner\n")
-    git(repo, "commit", "-qam", "owner")
-    ask(coord_for("backend"), *names, clash)
-    landing = Landing(coord_for("owner"))
-    drive_until(landing, lambda: landing.running)
-    before = git(repo, "count-objects")
-    found = mergegraph.graph(coord_for("owner"))
-    assert git(repo, "count-objects") == before, "to draw is to leave nothing in the owner's repository"
-    seen = {one.branch: (one.standing, one.ahead, one.behind, one.conflicts) for one in found.branches}
-    assert seen == {
-        "work/0": ("testing", 1, 1, ()),
-        "work/1": ("testing", 1, 1, ()),
-        "clash": ("queued", 1, 1, ()),
-        "agent/backend": ("conflict", 1, 1, ("README.md",)),
-        "agent/frontend": ("ready", 1, 1, ()),
-        "agent/security": ("behind", 0, 1, ()),
-    }
-    (repo / ".git/coord/go").touch()
-    drive(landing)
-
-
-def test_list_and_graph_say_that_a_branch_was_deleted_or_moved_since(repo: Path, coord_for: As) -> None:
-    ask(coord_for("backend"), *several(repo, 3, {}))
-    git(repo, "branch", "-D", "work/0")
-    git(repo, "branch", "-f", "work/1", "main")
-    found = merges.list_(coord_for("owner"))
-    heads = {one.branch: one.head[:10] for one in found.requests}
-    said = {one.branch: found.strays[one.id] for one in found.requests if one.id in found.strays}
-    words = {
-        "work/0": f"deleted since, {heads['work/0']} is what waits",
-        "work/1": f"moved since, {heads['work/1']} is what waits",
-    }
-    assert said == words
-    assert all(word in str(render.blocks(found)) for word in words.values())
-    notes = {one.branch: one.note for one in mergegraph.graph(coord_for("owner")).branches if one.request}
-    assert all(notes[name].endswith(word) for name, word in words.items()) and "since," not in notes["work/2"]
-
-
 def test_a_base_that_was_red_for_a_reason_that_is_over_is_tested_again(repo: Path, coord_for: As) -> None:
     configure(repo, "test: 'echo run >> ../../../runs; ! test -e ../../../down'")
     (repo / ".git/coord/down").touch()
@@ -395,9 +331,3 @@ def test_a_test_that_does_not_exist_is_named_as_what_to_mend(repo: Path, coord_f
     drive(Landing(coord_for("owner")))
     (waits,) = queue(coord_for("owner"))
     assert "could not be run: no such command" in waits.result and "merge.test" in waits.result
-
-
-def test_a_list_says_where_no_daemon_runs(repo: Path, coord_for: As) -> None:
-    assert not merges.list_(coord_for("backend")).watched
-    with daemon(repo):
-        assert merges.list_(coord_for("backend")).watched
