@@ -90,6 +90,7 @@ def tree() -> cli.Tree:
 def watch(given: cli.Given, options: own.WatchOptions) -> None:
     """Run the daemon; imported here because it brings watchdog and its threads with it."""
     from coord.daemon import run
+    from coord.faces import served
     from coord.faces.hooks import serving
     from coord.faces.mcp import hosting, tokens
 
@@ -110,7 +111,8 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
             tokens.Tokens(coord.private).prepare(coord.config.everybody)
             host.listen(listener, coord.home)
             say(f"http://{hosting.place(listener)}/mcp is open to the tokens in {coord.private / tokens.FOLDER}")
-        answers = {"hook": serving.visitors(), "mcp": host.answer}
+        commanded = served.visitors(coord.place.common)
+        answers = {"hook": serving.visitors(), "command": commanded, "mcp": host.answer}
         run.watch(coord, seconds=options.seconds, say=say, answers=answers)
 
 

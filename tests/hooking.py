@@ -70,10 +70,11 @@ def hook(
 
 
 @contextmanager
-def daemon(repo: Path) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(repo: Path, *, env: Mapping[str, str] = {}) -> Iterator[subprocess.Popen[bytes]]:
     """Run a daemon, and be back when its door is open."""
     words = [sys.executable, "-P", "-m", "coord", "--repo", str(repo), "watch"]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    around = {**os.environ, **env}
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=around) as process:
         try:
             eventually(lambda: watching.find(Coord.open(repo)).state == "running", within=60, what="the daemon's start")
             eventually((repo / ".git/coord/door").exists, within=60, what="the daemon's door")

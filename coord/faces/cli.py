@@ -11,14 +11,15 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 import coord
 from coord.faces import jsontext, meter, page, render, report, wire
+from coord.faces.terminal import Terminal
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Usage
 from coord.model.untrusted import clean_line
@@ -32,12 +33,13 @@ _OPTION = re.compile("-[a-z]|--[a-z][a-z-]{1,20}")
 
 @dataclass(slots=True)
 class Given:
-    """What the options of every level said."""
+    """What the options of every level said, and where."""
 
     who: str = ""
     repo: str = ""
     as_json: bool = False
     allow_secret: bool = False
+    terminal: Terminal = field(default_factory=Terminal.own)
 
     def start(self) -> Path:
         """Return the folder to look for the repository from.
@@ -46,7 +48,7 @@ class Given:
             Usage: one stands in a folder that is gone.
         """
         try:
-            return Path(self.repo or ".").resolve()
+            return Path(self.terminal.folder, self.repo).resolve()
         except FileNotFoundError:
             raise Usage(
                 "the folder that this was started in is gone", hint="go to one that is there, or give --repo PATH"
@@ -54,7 +56,7 @@ class Given:
 
     def open(self, opens: Opens = Coord.open) -> Coord:
         """Open the repository as whoever is speaking."""
-        opened = opens(self.start(), who=self.who or os.environ.get("COORD_AGENT", ""))
+        opened = opens(self.start(), who=self.who or self.terminal.environ.get("COORD_AGENT", ""))
         if self.allow_secret:
             opened.screen.allow(opened.me())
         return opened
@@ -205,12 +207,12 @@ def leaf(command: AnyCommand) -> click.Command:
             if who := opened.whoever():
                 opened.presence.note(who, command.name)
             if opened.wrong is not None:
-                _warn(f"coord: going on all the same: {opened.wrong.message}", opened.wrong.hint)
-            with _metered(opened):
+                _warn(f"coord: going on all the same: {opened.wrong.message}", opened.wrong.hint, given)
+            with _metered(opened, given.terminal.progress):
                 result = command(opened, *positional, **named)
         show(result, given)
         if opened.left is not None:
-            _warn(f"coord: done, but not yet in the ledger: {opened.left.message}", opened.left.hint)
+            _warn(f"coord: done, but not yet in the ledger: {opened.left.message}", opened.left.hint, given)
         if status := getattr(result, "exit_status", 0):
             context.exit(status)
 
@@ -225,18 +227,18 @@ def leaf(command: AnyCommand) -> click.Command:
     )
 
 
-def _warn(message: str, hint: str) -> None:
-    click.echo(clean_line(message), err=True)
-    click.echo(f"  next: {clean_line(hint)}", err=True)
+def _warn(message: str, hint: str, given: Given) -> None:
+    click.echo(clean_line(message), given.terminal.err)
+    click.echo(f"  next: {clean_line(hint)}", given.terminal.err)
 
 
 @contextmanager
-def _metered(opened: Coord) -> Iterator[None]:
-    """Show on a terminal how far a long reading of the ledger is."""
-    if not sys.stderr.isatty():
+def _metered(opened: Coord, progress: TextIO | None) -> Iterator[None]:
+    """Show how far a long reading of the ledger is, where somebody looks."""
+    if progress is None:
         yield
         return
-    opened.tell = told = meter.Meter(sys.stderr)
+    opened.tell = told = meter.Meter(progress)
     try:
         yield
     finally:
@@ -307,10 +309,11 @@ def _metavar(param: Param) -> str:
 
 def show(result: object, given: Given) -> None:
     """Print a result: JSON where asked for, else a page for people."""
+    terminal = given.terminal
     if given.as_json:
-        click.echo(jsontext.dumps(to_plain(result), indent=2))
+        click.echo(jsontext.dumps(to_plain(result), terminal.encoding, indent=2), terminal.out)
     else:
-        page.write(render.blocks(result), sys.stdout)
+        page.write(render.blocks(result), terminal.out, terminal.environ)
 
 
 def run(tree: click.Group, argv: Sequence[str], *, trace: Callable[[], None] | None = None) -> int:
@@ -365,7 +368,7 @@ def _no_option(fault: click.NoSuchOption, path: str) -> Usage:
 
 
 def _fail(error: CoordError, given: Given, argv: Sequence[str]) -> int:
-    told = report.failure(error)
+    told = report.failure(error, given.terminal.encoding)
     if given.as_json or "--json" in argv:
         click.echo(told.json)
     else:

@@ -2,14 +2,16 @@
 
 import json
 import re
-import sys
 
 from coord.model.untrusted import UNSAFE
 
 
-def dumps(value: object, *, indent: int | None = None) -> str:
-    """Write VALUE as JSON; what a terminal would obey, and halves of characters, as escapes that mean the same."""
-    plain = (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "") != "utf8"
+def dumps(value: object, encoding: str = "utf-8", *, indent: int | None = None) -> str:
+    """Write VALUE as JSON for a stream in ENCODING.
+
+    What a terminal would obey, and halves of characters, become escapes that mean the same.
+    """
+    plain = encoding.lower().replace("-", "") != "utf8"
     text = json.dumps(value, ensure_ascii=plain, indent=indent, default=str)
     return text if text.isascii() and "\x7f" not in text else UNSAFE.sub(_escaped, text)
 

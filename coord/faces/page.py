@@ -6,7 +6,7 @@ terminal is too narrow for a line of it.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
@@ -59,10 +59,10 @@ class Table:
 Block = Line | Body | Own | Table
 
 
-def write(blocks: Sequence[Block], out: TextIO) -> None:
-    """Write blocks to OUT, drawn where it is a terminal that wants colour."""
-    if out.isatty() and os.environ.get("TERM") != "dumb":
-        draw(blocks, rich.console.Console(file=out, highlight=False, soft_wrap=False))
+def write(blocks: Sequence[Block], out: TextIO, environ: Mapping[str, str] = os.environ) -> None:
+    """Write blocks to OUT, drawn where it is a terminal that by ENVIRON wants colour."""
+    if out.isatty() and environ.get("TERM") != "dumb":
+        draw(blocks, rich.console.Console(file=out, highlight=False, soft_wrap=False, _environ=environ))
     else:
         out.writelines(_plain(block) for block in blocks)
 

@@ -18,8 +18,8 @@ class Failure:
     json: str
 
 
-def failure(error: CoordError) -> Failure:
-    """Describe an error to people and to programs."""
+def failure(error: CoordError, encoding: str) -> Failure:
+    """Describe an error to people, and to programs that read a stream in ENCODING."""
     text = f"coord: {error.message}"
     if error.hint:
         text += f"\n  next: {error.hint}"
@@ -30,7 +30,7 @@ def failure(error: CoordError) -> Failure:
         "retryable": error.retryable,
         "facts": {name: _plain(value) for name, value in error.facts.items()},
     }
-    return Failure(error.exit_status, clean_text(text), jsontext.dumps({"error": plain}))
+    return Failure(error.exit_status, clean_text(text), jsontext.dumps({"error": plain}, encoding))
 
 
 def from_os(error: OSError) -> CoordError:

@@ -1,4 +1,4 @@
-"""The `coord` program: two of its commands start many times a minute and must not load the others."""
+"""The `coord` program: what starts many times a minute must not load the rest."""
 
 import gc
 import os
@@ -10,24 +10,29 @@ _SAID = b"\ncoord: interrupted; nothing is half done\n"
 
 def main() -> None:
     """Run the command line of this process."""
-    command = sys.argv[1:2]
+    words = sys.argv[1:]
     try:
-        _run(command)
+        _run(words)
     except KeyboardInterrupt:  # also while it loads what it needs
-        if command != ["hook"]:
+        if words[:1] != ["hook"]:
             os.write(2, _SAID)
         sys.exit(_INTERRUPTED)
 
 
-def _run(command: list[str]) -> None:
-    if command == ["hook"] and not any(word.startswith("-") for word in sys.argv[2:]):
+def _run(words: list[str]) -> None:
+    if words[:1] == ["hook"] and not any(word.startswith("-") for word in words[1:]):
         from coord.thin import hook
 
-        sys.exit(hook.main(sys.argv[2:]))
-    if command == ["mcp"] and not {"--here", "--host", "--help", "-h"} & set(sys.argv):
+        sys.exit(hook.main(words[1:]))
+    if words[:1] == ["mcp"] and not {"--here", "--host", "--help", "-h"} & set(words):
         from coord.thin import relay
 
-        sys.exit(relay.main(sys.argv[2:]))
+        sys.exit(relay.main(words[1:]))
+    from coord.thin import command
+
+    status = command.main(words)
+    if status is not None:
+        sys.exit(status)
     gc.disable()  # all that loads stays: looking through it for garbage finds none
     from coord.main import main as everything  # loading it is what the others wait for
 
