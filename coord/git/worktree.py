@@ -3,9 +3,10 @@
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from coord.git import discovery
 from coord.git.repo import Git, clean
 from coord.model import keys
 from coord.model.errors import NotFound, Refused, Usage
@@ -78,7 +79,11 @@ def all_of(git: Git) -> tuple[Worktree, ...]:
     """Return every worktree of the repository, the main one first."""
     found = git.run("worktree", "list", "--porcelain", "-z").out
     blocks = [block for block in found.split(b"\0\0") if block]
-    return tuple(_parse(block, main=number == 0) for number, block in enumerate(blocks))
+    main, *others = (_parse(block, main=number == 0) for number, block in enumerate(blocks))
+    if not os.path.lexists(main.path / ".git"):
+        # Where the repository lies elsewhere, as a submodule's does, git names that in place of the worktree.
+        main = replace(main, path=discovery.find(git.cwd).home)
+    return main, *others
 
 
 def _parse(block: bytes, *, main: bool) -> Worktree:
