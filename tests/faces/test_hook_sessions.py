@@ -96,12 +96,22 @@ def test_a_session_leaves_a_checkpoint_if_it_did_anything(repo: Path, coord_for:
 
 def test_a_compaction_leaves_a_checkpoint_but_not_before_every_request(repo: Path, coord_for: As) -> None:
     own = coord_for("frontend")
-    ask = recorded("gemini-0.61.0.BeforeAgent", repo)
-    for _ in range(4):
-        hook("gemini", ask, repo, "frontend")
-        hook("gemini", recorded("gemini-0.61.0.PreCompress", repo), repo, "frontend")
+    ask, compresses = recorded("gemini-0.61.0.BeforeAgent", repo), recorded("gemini-0.61.0.PreCompress", repo)
+
+    def requests() -> None:
+        for _ in range(4):
+            hook("gemini", ask, repo, "frontend")
+            hook("gemini", compresses, repo, "frontend")
+
+    requests()
+    assert saved(own) == []  # a short session leaves one when it ends
+    (file,) = (repo / ".git/coord/sessions").glob("gemini-*.json")
+    told = json.loads(file.read_text())
+    told["session"]["since"] = (own.now() - timedelta(minutes=31)).isoformat()
+    file.write_text(json.dumps(told))
+    requests()
     assert len(saved(own)) == 1
-    hook("gemini", recorded("gemini-0.61.0.PreCompress", repo, trigger="manual"), repo, "frontend")
+    hook("gemini", {**compresses, "trigger": "manual"}, repo, "frontend")
     assert len(saved(own)) == 2
     compact = {"session_id": "c", "cwd": str(repo), "hook_event_name": "PreCompact", "trigger": "auto"}
     for number in (3, 4):

@@ -187,7 +187,8 @@ def _stopping(call: Call) -> None:
 
 
 def _compacting(call: Call) -> None:
-    since = call.coord.now().timestamp() - call.kept.memory.saved_at
+    kept = call.kept
+    since = call.coord.now().timestamp() - max(kept.memory.saved_at, kept.session.since.timestamp())
     if call.hooked.client == "gemini" and call.hooked.source != "manual" and since < _OFTEN:
         return
     _checkpoint(call, "a compaction of its memory")

@@ -8,7 +8,7 @@ HOOKS = {
     "BeforeTool": (hook("gemini", matcher="write_file|replace|run_shell_command"),),
     "AfterTool": (hook("gemini"),),
     "AfterAgent": (hook("gemini"),),
-    "PreCompress": (hook("gemini"),),  # before every request: saves once in half an hour
+    "PreCompress": (hook("gemini"),),  # before every request: saves each half hour
     "SessionEnd": (hook("gemini"),),
 }
 FILES = (JsonFile(path=".gemini/settings.json", server=SERVER, hooks=HOOKS, comments=True),)
