@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from obstacles import ask, back, commit, daemon, landed, waits, write
-from queueing import configure, drive_until, queue
+from queueing import configure, drive, drive_until, queue
 from sacred import picture
 from support import git
 
@@ -118,7 +118,22 @@ def test_a_hook_that_protects_a_branch_only_when_it_is_moved_is_believed_too(
     before = picture(repo)
     landing = Landing(coord_for("owner"))
     drive_until(landing, lambda: any("protected" in one.result for one in queue(landing.coord)))
+    drive(landing)  # it is not tried again at once
+    drive_until(landing, lambda: tried(landing.coord) > 2)
+    drive(landing)
     assert picture(repo) == before and git(repo, "rev-parse", "main") == tip
+    told = [path.read_text().partition("---\n")[2] for path in (repo / "inbox/owner").glob("*.md")]
+    reasons = [line for text in told for line in text.splitlines() if "is protected" in line and "subject" not in line]
+    assert reasons and len(reasons) == len(set(reasons))  # before it is moved, and in a checkout as it is moved
+    (repo / ".git/hooks/reference-transaction").unlink()
+    drive_until(landing, lambda: not queue(landing.coord))
+    assert git(repo, "show", "main:new.txt") == "new"
+
+
+def tried(coord: Coord) -> int:
+    """How often the base was about to move."""
+    coord.committer.settle()
+    return git(coord.home, "log", "--format=%s", "coord/ledger").count("(landing)")
 
 
 # ---- submodules ----

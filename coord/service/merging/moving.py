@@ -5,12 +5,12 @@ and a push of which nobody knows what came of it is looked for there before anyt
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from coord.git import checkout, merge
 from coord.git.worktree import Worktree
-from coord.model import quoting
+from coord.model import backoff, quoting
 from coord.model.errors import Conflict, Refused
 from coord.model.gate import UNGATED, gate_name
 from coord.model.untrusted import clean_line, several
@@ -23,8 +23,23 @@ from coord.service.merging.remotes import Remotes
 from coord.service.merging.sizes import Sizes
 from coord.service.merging.stacking import Keyed
 
+_PAUSE, _LONGEST_PAUSE = 1.0, 300.0  # seconds
 MOVED_ON = "the base moved on, or a member left; stacked again"
 LOST = "git cleaned its merge commit away; merging again"
+
+
+@dataclass(slots=True)
+class _Refusal:
+    """What no look had foreseen: it was in the way only when a base was to move."""
+
+    at: float
+    reason: str
+    times: int = 0
+    told: set[str] = field(default_factory=set)
+
+    def waits(self, now: float) -> bool:
+        """Whether it is too soon to try again."""
+        return now - self.at < backoff.pause(self.times, _PAUSE, _LONGEST_PAUSE)
 
 
 class Moving:
@@ -35,6 +50,7 @@ class Moving:
         self.gates = gates
         self.remotes = Remotes(coord)
         self._sizes = sizes
+        self._refused: dict[str, _Refusal] = {}  # by the base
 
     def reachable(self, line: Line, waiting: Sequence[Keyed]) -> bool:
         """Tell whether the remote was looked at a moment ago; else those WAITING wait, and know why it takes long."""
@@ -58,10 +74,12 @@ class Moving:
     def land(self, line: Line, members: list[Keyed], places: Sequence[Worktree], *, whole: bool = True) -> bool:
         """Move the base. From here on the records say `landing`, so that a crash is finished, not begun anew."""
         base, tip = members[0][1].base, members[-1][1].candidate
+        back = [(key, telling.again(one)) for key, one in members] if whole else members
         for place in places:
             if reason := checkout.obstacle(place.path, line.here, tip):
-                back = [(key, telling.again(one)) for key, one in members] if whole else members
                 return self.hold(line, back, there(place, reason))
+        if (lately := self._refused.get(line.into)) and lately.waits(self.coord.clock.monotonic()):
+            return self.hold(line, back, lately.reason)
         was = line.here if line.here != base else ""
         members = [(key, replace(one, state="landing", result="", was=was)) for key, one in members]
         telling.moved(self.coord, "merge.landing", members)
@@ -102,7 +120,7 @@ class Moving:
                 checkout.bring(place.path, was, candidate, move=move)
             except (Conflict, Refused) as fault:
                 if move is not None and git.tip(ref) != candidate:  # nothing has happened here yet
-                    return self.hold(line, back, there(place, fault.message), always=not pushed)
+                    return self._held_off(line, back, there(place, fault.message), always=not pushed)
                 notes.append(f"{place.path} was left as it was: {fault.message}")
             move = None
         if move is not None:
@@ -111,15 +129,25 @@ class Moving:
             except Conflict:
                 return pushed or self._not_yet(members, MOVED_ON)
             except Refused as fault:
-                return self.hold(line, back, fault.message, always=not pushed)
+                return self._held_off(line, back, fault.message, always=not pushed)
+        self._refused.pop(line.into, None)
         for key, one in members:
             telling.landed(self.coord, key, one, "\n".join(notes), waited_for=one.id in line.waited_for)
         return True
 
     def hold(self, line: Line, held: Sequence[Keyed], reason: str, detail: str = "", *, always: bool = False) -> bool:
         """Let requests wait; False, since nothing moves by that, unless it is ALWAYS a step."""
-        telling.hold(self.coord, held, line.all, reason, detail)
+        refusal = self._refused.get(line.into)
+        telling.hold(self.coord, held, line.all, reason, detail, told=refusal is not None and reason in refusal.told)
+        if refusal is not None:
+            refusal.told.add(reason)
         return always
+
+    def _held_off(self, line: Line, back: Sequence[Keyed], reason: str, *, always: bool) -> bool:
+        """Let them wait, and not be tried again at once."""
+        refusal = self._refused.setdefault(line.into, _Refusal(0.0, ""))
+        refusal.at, refusal.reason, refusal.times = self.coord.clock.monotonic(), reason, refusal.times + 1
+        return self.hold(line, back, reason, always=always)
 
     def _push(self, line: Line, members: list[Keyed]) -> bool:
         """Have the remote take what is to land; it goes on here once the remote has it."""

@@ -47,10 +47,18 @@ def waits(reason: str) -> str:
     return f"waits: {clean_line(reason, 300)}"
 
 
-def hold(coord: Coord, held: Sequence[Keyed], known: Mapping[str, Keyed], reason: str, body: str = "") -> None:
+def hold(
+    coord: Coord,
+    held: Sequence[Keyed],
+    known: Mapping[str, Keyed],
+    reason: str,
+    body: str = "",
+    *,
+    told: bool = False,
+) -> None:
     """Let requests wait for something outside the queue; the owner is told once for each reason.
 
-    KNOWN is how everything waits at present: where one of them waits for the same, the owner knows.
+    KNOWN is how everything waits at present: where one of them waits for the same, the owner knows, or was TOLD.
     """
     word = waits(reason)
     changed = _news(((key, replace(one, result=word)) for key, one in held), known)
@@ -58,7 +66,7 @@ def hold(coord: Coord, held: Sequence[Keyed], known: Mapping[str, Keyed], reason
         return
     first = changed[0][1]
     extra: tuple[Change, ...] = ()
-    if all(one.result != word for _, one in known.values()):
+    if not told and all(one.result != word for _, one in known.values()):
         names = ", ".join(f"`{one.branch}`" for _, one in changed)
         text = body or "Nothing was touched. It goes on by itself when that is over: commit or stash what changed.\n"
         letter = delivery.notice(
