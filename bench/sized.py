@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-import coord.index
+import coord.indexrows
 import coord.stores.journal
 from bench import ground
 from coord.git.ledger import Ledger
@@ -42,7 +42,7 @@ def repository(messages: int) -> Iterator[Path]:
 
 def kept(messages: int) -> Path:
     """Return the kept repository of that size, for reading only."""
-    source = Path(__file__).read_bytes() + b"%d %d" % (coord.index.FORMAT, coord.stores.journal.FORMAT)
+    source = Path(__file__).read_bytes() + b"%d %d" % (coord.indexrows.FORMAT, coord.stores.journal.FORMAT)
     place = _CACHE / f"{hashlib.sha256(source).hexdigest()[:12]}-{messages}"
     if not place.exists():
         _CACHE.mkdir(exist_ok=True)

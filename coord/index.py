@@ -8,65 +8,40 @@ SQLite cannot read, or somebody keeps locked, is set aside and made again.
 
 import fcntl
 import os
-import re
 import shutil
 import sqlite3
 import tempfile
 import weakref
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import sqlite_utils
 
+from coord import indexrows
 from coord.git import discovery, history
 from coord.git.history import Entry
 from coord.git.ledger import REF
 from coord.git.repo import Git
+from coord.indexrows import BLOB, FORMAT, PLACE, Row
 from coord.model import codec, ids, keys
 from coord.model.errors import BadRecord, Unavailable
 
-FORMAT = 3  # 2: the highest token of a grant of several leases; 3: no text that git has
 _PATIENCE = 30.0  # seconds; making the index of 100,000 events again takes less
 _NOT_ITS_FAULT = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 _KEPT_LOG = 1 << 22  # bytes of SQLite's own log that stay after much was written at once
-_TOKEN = re.compile(r"[0-9]{1,15}", re.ASCII)
-_NO_MESSAGES = (f"{keys.MERGES}/", f"{keys.DEAD}/")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _TOLD = 500  # events between two words of how far it is: a few hundredths of a second
 _T = TypeVar("_T")
 Tell = Callable[[int], None]
-_Row = Mapping[str, Any]
-# Commits, blobs and ids are bytes, half the length of their text. `tail` is the end of an id read backwards, so that
-# an ending is found as quickly as a beginning. A key is its folder, its id and the rest; one without an id has a number
-# in its place, by which it is found. The thread of a message that began it is left out.
-_SCHEMA = """
-CREATE TABLE tip (id INTEGER PRIMARY KEY CHECK (id = 0), "commit" TEXT);
-CREATE TABLE names (n INTEGER PRIMARY KEY, name TEXT UNIQUE);
-CREATE TABLE events (seq INTEGER PRIMARY KEY, "commit" BLOB, agent INTEGER, kind INTEGER, at INTEGER, token INTEGER);
-CREATE INDEX events_at ON events (at);
-CREATE INDEX events_token ON events (token) WHERE token IS NOT NULL;
-CREATE TABLE records (
-    n INTEGER PRIMARY KEY, id, folder INTEGER, rest TEXT, tail INTEGER, blob BLOB, live INTEGER, seq INTEGER
-);
-CREATE INDEX records_id ON records (id);
-CREATE INDEX records_tail ON records (tail) WHERE tail IS NOT NULL;
-CREATE INDEX records_live ON records (folder) WHERE live;
-CREATE TABLE messages (id BLOB PRIMARY KEY, blob BLOB, thread) WITHOUT ROWID;
-CREATE INDEX messages_thread ON messages (thread) WHERE thread IS NOT NULL;
-"""
-_BLOB = "lower(hex(blob)) AS blob"
 _BY_ID = "id BETWEEN ? AND ? OR tail BETWEEN ? AND ?"
-_PLACE = f"name, id, rest, {_BLOB} FROM records JOIN names ON folder = names.n"
-_LIVE = f"SELECT at, {_PLACE} JOIN events USING (seq) WHERE live"
-_RECORDS = f"SELECT seq, {_PLACE} WHERE {_BY_ID}"
-_MESSAGES = f"SELECT id, {_BLOB} FROM messages WHERE id IN (SELECT id FROM records WHERE {_BY_ID})"  # noqa: S608
-_THREAD = f"SELECT id, {_BLOB} FROM messages WHERE thread = ? OR (id = ? AND thread IS NULL) ORDER BY id"  # noqa: S608
+_LIVE = f"SELECT at, {PLACE} JOIN events USING (seq) WHERE live"
+_RECORDS = f"SELECT seq, {PLACE} WHERE {_BY_ID}"
+_MESSAGES = f"SELECT id, {BLOB} FROM messages WHERE id IN (SELECT id FROM records WHERE {_BY_ID})"  # noqa: S608
+_UNREAD = f"SELECT id, {BLOB} FROM messages WHERE thread = 0"  # noqa: S608
+_THREAD = f"SELECT id, {BLOB} FROM messages WHERE thread = ? OR (id = ? AND thread IS NULL) ORDER BY id"  # noqa: S608
 
 
 class Index:
@@ -125,7 +100,7 @@ class Index:
             tests[f"kind IN (SELECT n FROM names WHERE substr(name, 1, {len(kind)}) = ?)"] = kind  # noqa: S608
         for bound, moment in (("at >= ?", since), ("at <= ?", until)):
             if moment is not None:
-                tests[bound] = _milliseconds(moment)
+                tests[bound] = indexrows.milliseconds(moment)
         if token is not None:
             tests["token >= ?"] = token
         where = f"WHERE {' AND '.join(tests)}" if tests else ""
@@ -140,11 +115,11 @@ class Index:
 
     def live_since(self, folder: str) -> dict[str, datetime]:
         """Return since when every record now under FOLDER has been as it is, by its key."""
-        return {key: _datetime(row["at"]) for key, row in self._live(folder)}
+        return {key: indexrows.moment(row["at"]) for key, row in self._live(folder)}
 
     def find(self, part: str) -> list[tuple[str, str]]:
         """Return (key, blob) of every record, retired or not, whose id begins or ends with PART; the last seen last."""
-        found = [(row["seq"], _key_of(row), row["blob"]) for row in self._by_id(_RECORDS, part)]
+        found = [(row["seq"], indexrows.key_of(row), row["blob"]) for row in self._by_id(_RECORDS, part)]
         return [(key, blob) for _, key, blob in sorted(found)]
 
     def find_message(self, part: str) -> list[tuple[str, str]]:
@@ -157,7 +132,14 @@ class Index:
 
     def thread(self, identifier: str) -> list[tuple[str, str]]:
         """Return (id, blob) of every message of a thread, in the order of their ids."""
-        rows = self._rows(_THREAD, [_packed(identifier)] * 2)
+        index = self
+        try:
+            self._twice(self._read_threads)
+        except Unavailable:  # its disk is full or read-only
+            index = Index.elsewhere(self.git, tell=self._tell)
+            index.sync()
+            index._read_threads()
+        rows = index._rows(_THREAD, [indexrows.packed(identifier)] * 2)
         return [(ids.unpacked(row["id"]), row["blob"]) for row in rows]
 
     def max_token(self) -> int:
@@ -174,12 +156,12 @@ class Index:
         (found,) = history.blobs(self.git, [blob])
         return found
 
-    def _live(self, folder: str) -> list[tuple[str, _Row]]:
+    def _live(self, folder: str) -> list[tuple[str, Row]]:
         spans = [folder, f"{folder}/", f"{folder}0"]
         asked = f"{_LIVE} AND (name = ? OR (name >= ? AND name < ?))"
-        return sorted(((_key_of(row), row) for row in self._rows(asked, spans)), key=itemgetter(0))
+        return sorted(((indexrows.key_of(row), row) for row in self._rows(asked, spans)), key=itemgetter(0))
 
-    def _by_id(self, asked: str, part: str) -> list[_Row]:
+    def _by_id(self, asked: str, part: str) -> list[Row]:
         """Return what a question finds whose rows have an id that begins or ends with PART."""
         if not part or not ids.may_be_part(part):
             return []
@@ -187,8 +169,8 @@ class Index:
         found = [(ids.unpacked(row["id"]), row) for row in rows]
         return [row for identifier, row in found if identifier.startswith(part) or identifier.endswith(part)]
 
-    def _rows(self, sql: str, values: Sequence[object]) -> list[_Row]:
-        return self._twice(lambda: list(self._open().query(sql, [_plain(value) for value in values])))
+    def _rows(self, sql: str, values: Sequence[object]) -> list[Row]:
+        return self._twice(lambda: list(self._open().query(sql, [indexrows.plain(value) for value in values])))
 
     def _twice(self, work: Callable[[], _T]) -> _T:
         """Do WORK; when SQLite cannot, set its file aside, read the ledger again and do it once more."""
@@ -246,7 +228,7 @@ class Index:
             if found != 0:
                 raise sqlite3.DatabaseError(f"its format is {found}, not {FORMAT}")
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE; {indexrows.SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
 
     def _sync(self) -> int:
         connection = self._open().conn
@@ -258,20 +240,19 @@ class Index:
             base, tip = _indexed(connection), self.git.peek(self._common, REF)
             if base == tip:
                 return 0
-            if base is not None and (tip is None or not history.is_ancestor(self.git, base, tip)):
-                base = None
-            if base is None:
+            found = history.gained(self.git, base, tip) if base is not None and tip is not None else None
+            if found is None:
                 for table in ("events", "records", "messages", "names"):
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608
-            gained = self._gain(connection, base, tip) if tip is not None else 0
+                found = history.entries(self.git, until=tip) if tip is not None else iter(())
+            gained = self._gain(connection, found, tip)
             connection.execute("INSERT OR REPLACE INTO tip VALUES (0, ?)", (tip,))
         return gained
 
-    def _gain(self, connection: sqlite3.Connection, base: str | None, tip: str) -> int:
+    def _gain(self, connection: sqlite3.Connection, found: Iterator[Entry], tip: str | None) -> int:
         before: int = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
-        seq, by_others = before, False
-        writer, messages = _Writer(connection), dict[str, str]()
-        for seq, entry in enumerate(history.entries(self.git, since=base, until=tip), before + 1):
+        seq, by_others, writer = before, False, indexrows.Writer(connection)
+        for seq, entry in enumerate(found, before + 1):
             by_others = by_others or not entry.kind
             writer.event(seq, entry)
             if self._tell is not None and not (seq - before) % _TOLD:
@@ -279,68 +260,26 @@ class Index:
             for op, key, blob in entry.changes:
                 if keys.is_record(key):
                     writer.record(key, blob, op != "D", seq)
-                    if op != "D" and (identifier := _message_id(key)):
-                        messages[identifier] = blob
-        if by_others:
+                    if op != "D" and (identifier := indexrows.message_id(key)):
+                        writer.message(identifier, blob)
+        if by_others and tip is not None:
             writer.agree(history.tree(self.git, tip), seq)
-        self._read_messages(connection, messages)
         return seq - before
 
-    def _read_messages(self, connection: sqlite3.Connection, found: Mapping[str, str]) -> None:
-        known = "SELECT 1 FROM messages WHERE id = ? AND blob = ?"
-        packed = {identifier: (ids.packed(identifier), bytes.fromhex(blob)) for identifier, blob in found.items()}
-        new = [one for one in found if not connection.execute(known, packed[one]).fetchone()]
-        contents = history.blobs(self.git, [found[one] for one in new])
-        for identifier, content in zip(new, contents, strict=True):
-            thread = _thread(identifier, content)
-            began = thread == identifier
-            values = (*packed[identifier], None if began else _packed(thread))
-            connection.execute("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", values)
-
-
-class _Writer:
-    """Writes rows, each name once."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._do = connection.execute
-        self._names: dict[bytes, int] = {}
-
-    def event(self, seq: int, entry: Entry) -> None:
-        numbers = [int(one) for one in entry.facts.get("Token", "").split(" ") if _TOKEN.fullmatch(one)]
-        agent, kind = (self._name(text.encode(errors="replace")) for text in (entry.agent, entry.kind))
-        values = (seq, bytes.fromhex(entry.commit), agent, kind, _milliseconds(entry.at), max(numbers, default=None))
-        self._do("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", values)
-
-    def record(self, key: str, blob: str, live: bool, seq: int) -> None:
-        path, _, name = os.fsencode(key).rpartition(b"/")
-        folder, state = self._name(path), (bytes.fromhex(blob), live, seq)
-        place: tuple[bytes | int, int, bytes]
-        if identifier := keys.id_in(key):
-            place = (ids.packed(identifier), folder, name[ids.LENGTH :])
-        else:
-            place = (zlib.crc32(name), folder, name)
-        where = "WHERE id = ? AND folder = ? AND rest = CAST(? AS TEXT)"
-        known = self._do(f"UPDATE records SET blob = ?, live = ?, seq = ? {where}", (*state, *place))  # noqa: S608
-        if not known.rowcount:
-            values = (*place, ids.tail(identifier) if identifier else None, *state)
-            self._do("INSERT INTO records VALUES (NULL, ?, ?, CAST(? AS TEXT), ?, ?, ?, ?)", values)
-
-    def agree(self, tree: Mapping[str, str], seq: int) -> None:
-        """Take the live records from TREE: of merges made by hand, single commits do not tell the outcome."""
-        held = {_key(*place): blob for *place, blob in self._do(f"SELECT {_PLACE} WHERE live")}
-        for key, blob in held.items():
-            if key not in tree:
-                self.record(key, blob, False, seq)
-        for key, blob in tree.items():
-            if keys.is_record(key) and held.get(key) != blob:
-                self.record(key, blob, True, seq)
-
-    def _name(self, name: bytes) -> int:
-        """Return the number that stands for a name."""
-        if name not in self._names:
-            self._do("INSERT OR IGNORE INTO names VALUES (NULL, CAST(? AS TEXT))", [name])
-            (self._names[name],) = self._do("SELECT n FROM names WHERE name = CAST(? AS TEXT)", [name]).fetchone()
-        return self._names[name]
+    def _read_threads(self) -> None:
+        """Look into the messages that nobody was asked the thread of yet."""
+        if not (unread := self._rows(_UNREAD, [])):
+            return
+        contents = history.blobs(self.git, [row["blob"] for row in unread])
+        with (connection := self._open().conn):
+            for row, content in zip(unread, contents, strict=True):
+                thread = _thread(identifier := ids.unpacked(row["id"]), content)
+                values = (
+                    None if thread == identifier else indexrows.packed(thread),
+                    row["id"],
+                    bytes.fromhex(row["blob"]),
+                )
+                connection.execute("UPDATE messages SET thread = ? WHERE id = ? AND blob = ?", values)
 
 
 def _indexed(connection: sqlite3.Connection) -> str | None:
@@ -348,40 +287,11 @@ def _indexed(connection: sqlite3.Connection) -> str | None:
     return row[0] if row else None
 
 
-def _key(folder: str, identifier: bytes | int, rest: str) -> str:
-    return f"{folder}/{ids.unpacked(identifier) if isinstance(identifier, bytes) else ''}{rest}"
-
-
-def _key_of(row: _Row) -> str:
-    return _key(row["name"], row["id"], row["rest"])
-
-
-def _packed(identifier: str) -> object:
-    return ids.packed(identifier) if ids.is_ulid(identifier) else _plain(identifier)
-
-
-def _message_id(key: str) -> str | None:
-    return keys.id_in(key) if key.startswith("inbox/") and not key.startswith(_NO_MESSAGES) else None
-
-
 def _thread(identifier: str, content: bytes) -> str:
     try:
         return codec.decode_message(content, identifier).thread or identifier
     except BadRecord:
         return identifier
-
-
-def _plain(value: object) -> object:
-    """Return a text without the half characters that SQLite refuses."""
-    return value.encode(errors="replace").decode() if isinstance(value, str) else value
-
-
-def _milliseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MILLISECOND
-
-
-def _datetime(milliseconds: int) -> datetime:
-    return _EPOCH + milliseconds * _MILLISECOND
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """Small things that many tests use."""
 
 import fcntl
+import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from coord.git import maintain
@@ -28,3 +30,21 @@ def at_rest(repo: Path) -> None:
     if lock.exists():
         with lock.open("ab") as held:
             fcntl.flock(held, fcntl.LOCK_SH)
+
+
+@contextmanager
+def gits() -> Iterator[list[list[str]]]:
+    """List the commands of git that run meanwhile, without what goes before them; what git itself runs is left out."""
+    config = Path.home() / ".gitconfig"
+    before, told = config.read_bytes(), Path.home() / "gits"
+    git(Path.home(), "config", "--global", "trace2.eventTarget", str(told))
+    ran: list[list[str]] = []
+    try:
+        yield ran
+    finally:
+        config.write_bytes(before)
+        lines = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+        started = {one["sid"]: one["argv"][1:] for one in lines if one["event"] == "start" and "/" not in one["sid"]}
+        named = ((one["sid"], one["name"]) for one in lines if one["event"] == "cmd_name")
+        ran += [started[sid][started[sid].index(name) :] for sid, name in named if sid in started]
+        told.unlink(missing_ok=True)

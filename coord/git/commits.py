@@ -8,22 +8,28 @@ from itertools import islice
 
 from coord.git.repo import Git
 
-_FIELDS = 4
-_HEAD = "--format=tformat:%H%x00%at%x00%ct%x00%B"
+_FIELDS = 5
+_HEAD = "--format=tformat:%H%x00%P%x00%at%x00%ct%x00%B"
 _LOG = ("log", "-z", "--encoding=UTF-8", _HEAD, "--raw", "--no-abbrev", "--no-renames", "--root", "-c")
 _LATEST = 253_402_300_799  # the last second of the year 9999
+_LINK = b"120000"  # the mode of a symbolic link
 _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit; of a merge, `paths` are those that are like none of its parents'."""
+    """One commit; of a merge, `paths` are those that are like none of its parents'.
+
+    `links` are those of its paths that it made symbolic links; of a merge that is not told.
+    """
 
     commit: str
+    parents: tuple[str, ...]
     written_at: datetime
     committed_at: datetime
     message: str
     paths: tuple[str, ...]
+    links: tuple[str, ...] = ()
 
 
 def between(git: Git, head: str, without: Sequence[str], *, options: Sequence[str] = ()) -> Iterator[Commit]:
@@ -65,16 +71,20 @@ def _read(tokens: Iterator[bytes]) -> Iterator[Commit]:
     head = list(islice(tokens, _FIELDS))
     while len(head) == _FIELDS:
         paths: list[str] = []
+        links: list[str] = []
         after: list[bytes] = []
         for token in tokens:
             about = token.removeprefix(b"\n")
             if about.startswith(b":"):
                 paths.append(os.fsdecode(next(tokens)))
+                if about.split(b" ", 2)[1] == _LINK:
+                    links.append(paths[-1])
             elif about:  # the changes of a merge begin with an empty one
                 after = [token]
                 break
-        commit, written, committed, message = (field.decode(errors="replace") for field in head)
-        yield Commit(commit, _moment(written), _moment(committed), message, tuple(paths))
+        commit, before, written, committed, message = (field.decode(errors="replace") for field in head)
+        times = _moment(written), _moment(committed)
+        yield Commit(commit, tuple(before.split()), *times, message, tuple(paths), tuple(links))
         head = [*after, *islice(tokens, _FIELDS - 1)] if after else []
 
 

@@ -10,20 +10,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import IO, Literal
 
 from coord.git.ledger import REF
 from coord.git.repo import Git
 from coord.model import ids, trailers
-from coord.model.errors import Corrupt
+from coord.model.errors import Corrupt, Unavailable
 from coord.model.untrusted import clean_line
 
 Op = Literal["A", "M", "D"]
 OUTSIDE = "git"
 _CHANGES = ("--raw", "--no-abbrev", "--no-renames", "--root", "--diff-merges=first-parent")
-_HEAD = "--format=tformat:%H%x00%at%x00%ct%x00%an <%ae>%x00%B"
-_FIELDS = 5
+_HEAD = "--format=tformat:%H%x00%P%x00%at%x00%ct%x00%an <%ae>%x00%B"
+_FIELDS = 6
 _LATEST = 253_402_300_799  # the last second of the year 9999
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _CHUNK = 1 << 16
@@ -39,6 +39,7 @@ class Entry:
     """
 
     commit: str
+    parents: tuple[str, ...]
     at: datetime
     committed_at: datetime
     agent: str
@@ -80,6 +81,21 @@ def entries(
             yield entry
     if none:
         raise Corrupt(f"{until[:10]}, where the ledger is said to be, is no commit", hint="coord doctor --fix")
+
+
+def gained(git: Git, since: str, until: str) -> Iterator[Entry] | None:
+    """Return what `entries` does, or None where SINCE is no commit before UNTIL: in one git, where history is a line.
+
+    Then the first of the entries follows SINCE; only where it does not, git is asked.
+    """
+    found = entries(git, since=since, until=until)
+    try:
+        first = next(found, None)
+    except Unavailable:  # a commit that is gone
+        return None
+    if first is None or (since not in first.parents and not is_ancestor(git, since, until)):
+        return None
+    return chain((first,), found)
 
 
 def chosen(git: Git, commits: Sequence[str]) -> Iterator[Entry]:
@@ -184,17 +200,20 @@ def _change(about: str, key: str) -> Iterator[tuple[Op, str, str]]:
 
 
 def _entry(head: list[bytes], changes: tuple[tuple[Op, str, str], ...]) -> Entry:
-    commit, written_at, committed_at, author, message = (field.decode(errors="replace") for field in head)
-    at, committed = _moment(written_at), _moment(committed_at)
+    commit, before, written_at, committed_at, author, message = (field.decode(errors="replace") for field in head)
+    parents, at, committed = tuple(before.split()), _moment(written_at), _moment(committed_at)
     parsed = trailers.parse(message)
     if parsed is None:
         subject = clean_line(message.strip().partition("\n")[0])
-        return Entry(commit, at, committed, OUTSIDE, "", "", subject, (), {"Author": clean_line(author)}, changes)
+        return Entry(
+            commit, parents, at, committed, OUTSIDE, "", "", subject, (), {"Author": clean_line(author)}, changes
+        )
     exact = ids.time_of(parsed.id) if ids.is_ulid(parsed.id) else at
     if exact.replace(microsecond=0) == at:
         at = exact  # git keeps seconds, the id was made in the same one and keeps milliseconds
     return Entry(
         commit,
+        parents,
         at,
         committed,
         parsed.agent,

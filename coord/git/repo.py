@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from coord.git import refs
 from coord.model.errors import NotFound, Unavailable
 from coord.model.untrusted import clean_text
 
@@ -36,7 +37,6 @@ _SETTINGS = {
     "gc.auto": "0",
     "maintenance.auto": "false",
 }
-_LOOSE = re.compile(rb"([0-9a-f]{40,64})\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +158,7 @@ class Git:
 
     def peek(self, common: Path, ref: str) -> str | None:
         """Return what `tip` would, from the files of COMMON where they say it; else git is asked."""
-        try:
-            found = _LOOSE.fullmatch((common / ref).read_bytes())
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            packed = common / "packed-refs"
-            lines = packed.read_bytes() if packed.exists() else b""
-            found = re.search(rb"^([0-9a-f]{40,64}) %s$" % re.escape(ref.encode()), lines, re.MULTILINE)
-        return found[1].decode() if found else self.tip(ref)
+        return refs.read(common, ref) or self.tip(ref)
 
     def setting(self, name: str) -> str:
         """Return what git's configuration says for NAME, or an empty text."""

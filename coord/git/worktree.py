@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coord.git import discovery
+from coord.git import discovery, refs
+from coord.git.refs import HEADS
 from coord.git.repo import Git, clean
 from coord.model import keys
 from coord.model.errors import NotFound, Refused, Usage
 
-_HEADS = "refs/heads/"
 # Without a trailing slash: a pattern that ends in one does not match a link to a folder.
 HIDDEN = tuple(f"/{folder}".encode() for folder in keys.FOLDERS)
 # How far down `link` goes: `inbox`, or `inbox/<name>`.
@@ -76,7 +76,16 @@ def _counted(noun: str, things: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def all_of(git: Git) -> tuple[Worktree, ...]:
-    """Return every worktree of the repository, the main one first."""
+    """Return every worktree of the repository, the main one first: as git lists them, from its files where these do."""
+    common = discovery.find(git.cwd).common
+    try:
+        read = _read(common) if common.name == ".git" else None
+    except OSError:  # one that goes at this moment, say
+        read = None
+    return _asked(git) if read is None else read
+
+
+def _asked(git: Git) -> tuple[Worktree, ...]:
     found = git.run("worktree", "list", "--porcelain", "-z").out
     blocks = [block for block in found.split(b"\0\0") if block]
     main, *others = (_parse(block, main=number == 0) for number, block in enumerate(blocks))
@@ -91,11 +100,37 @@ def _parse(block: bytes, *, main: bool) -> Worktree:
     return Worktree(
         path=Path(os.fsdecode(facts[b"worktree"])),
         head=facts.get(b"HEAD", b"").decode(),
-        branch=os.fsdecode(facts.get(b"branch", b"")).removeprefix(_HEADS),
+        branch=os.fsdecode(facts.get(b"branch", b"")).removeprefix(HEADS),
         prunable=b"prunable" in facts,
         locked=b"locked" in facts,
         main=main,
     )
+
+
+def _read(common: Path) -> tuple[Worktree, ...] | None:
+    """Return what git would list, or None where its files do not say it plainly."""
+    found = [_at(common, common, common.parent)]
+    parent = common / "worktrees"
+    for name in os.listdir(parent) if parent.exists() else ():
+        place = os.fsdecode((parent / name / "gitdir").read_bytes().removesuffix(b"\n"))
+        if not place.startswith("/") or not place.endswith("/.git") or place != place.strip():
+            return None
+        found.append(_at(common, parent / name, Path(place).parent))
+    known = [tree for tree in found if tree is not None]
+    if len(known) < len(found):
+        return None
+    main, *others = known
+    return (main, *sorted(others, key=lambda tree: os.fsencode(tree.path)))
+
+
+def _at(common: Path, folder: Path, path: Path) -> Worktree | None:
+    """Return the worktree at PATH, whose own folder this is; None where its branch is not born, or leads to another."""
+    branch, commit = refs.head(folder) or ("", "")
+    head = commit or (refs.read(common, f"{HEADS}{branch}") if branch else None)
+    main = folder == common
+    locked = not main and os.path.lexists(folder / "locked")
+    prunable = not main and not locked and not os.path.lexists(path / ".git")
+    return Worktree(path, head, branch, prunable, locked, main) if head else None
 
 
 def add(git: Git, path: Path, branch: str | None, base: str) -> None:
@@ -109,7 +144,7 @@ def add(git: Git, path: Path, branch: str | None, base: str) -> None:
         Refused: PATH is taken, or BRANCH is checked out somewhere else.
     """
     if branch is not None and (
-        branch.startswith("-") or git.run("check-ref-format", f"{_HEADS}{branch}", check=False).status != 0
+        branch.startswith("-") or git.run("check-ref-format", f"{HEADS}{branch}", check=False).status != 0
     ):
         raise Usage(f"{branch!r} is no name for a branch", hint="see `git help check-ref-format`")
     if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
@@ -119,7 +154,7 @@ def add(git: Git, path: Path, branch: str | None, base: str) -> None:
     if branch is not None:
         _refuse_taken(branch, [tree for tree in listed if tree.path != here])
     stale = any(tree.prunable and (tree.branch == branch or tree.path == here) for tree in listed)
-    exists = branch is not None and git.tip(f"{_HEADS}{branch}") is not None
+    exists = branch is not None and git.tip(f"{HEADS}{branch}") is not None
     if not exists and git.tip(base) is None:
         raise NotFound(
             f"{base!r} names no commit to start {branch or 'a worktree'} from",
@@ -256,14 +291,16 @@ def unfinished(git: Git, path: Path, base: str) -> Unfinished:
     return Unfinished(dirty(path), _unmerged(here, git.tip(base)), operation(private(here)))
 
 
-def dirty(path: Path, *within: str) -> tuple[str, ...]:
+def dirty(path: Path, *within: str, alone: bool = True) -> tuple[str, ...]:
     """Return the paths at PATH that differ from its last commit, untracked ones too, ignored ones not.
 
-    WITHIN, if any are given, are the only pathspecs that are looked at.
+    WITHIN, if any are given, are the only pathspecs that are looked at. Not ALONE, other worktrees are looked at beside
+    this one, so that threads of git's own would only cost.
     """
     # `.gitmodules` or the user may say that changes in a submodule are no news: here they are work.
     status = ("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
-    return tuple(os.fsdecode(line[3:]) for line in Git(path).run(*status, "--", *within).out.split(b"\0") if line)
+    done = Git(path).run(*status, "--", *within, config={} if alone else {"core.preloadIndex": "false"})
+    return tuple(os.fsdecode(line[3:]) for line in done.out.split(b"\0") if line)
 
 
 def _unmerged(here: Git, base: str | None) -> tuple[str, ...]:
@@ -305,4 +342,4 @@ def half_done_branch(worktree: Worktree) -> str:
 def _half_done(folder: Path) -> Iterator[str]:
     for name in _REBASED:
         if (folder / name).is_file():
-            yield os.fsdecode((folder / name).read_bytes().strip()).removeprefix(_HEADS)
+            yield os.fsdecode((folder / name).read_bytes().strip()).removeprefix(HEADS)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from coord.config.schema import Config
-from coord.git import ledger
+from coord.git import ledger, refs
 from coord.git.repo import Git
 from coord.model.errors import NotFound, Refused
 from coord.service.coord import Coord
@@ -43,6 +43,8 @@ def seen_base(coord: Coord) -> str:
     """Return the base for those who only look: "" where there is none at the moment."""
     if coord.config.merge.into:
         return coord.config.merge.into
+    if (here := refs.head(coord.place.common)) and here[0]:
+        return here[0]
     return checked_out(coord.git)
 
 
@@ -82,6 +84,8 @@ def located(coord: Coord, text: str) -> tuple[str, str]:
         Refused: it is the ledger's.
     """
     wanted = ref(text.strip())
+    if wanted != ledger.REF and (tip := refs.exact(coord.place.common, wanted)):
+        return wanted.removeprefix(_HEADS), tip
     form = "--format=%(refname) %(objectname) %(symref)"
     listed = [line.split(" ", 2) for line in coord.git.text("for-each-ref", form, "--", wanted).splitlines()]
     aims = {name: "".join(aim) for name, _, *aim in listed}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support import gits
 
 from coord.git import history
 from coord.git.history import Entry
@@ -72,7 +73,7 @@ def test_an_entry_says_what_the_event_said(top: Path) -> None:
     blob = history.blob_id(b"one")
     assert read(top) == [
         Entry(
-            tip, NOW, (NOW + timedelta(hours=1)).replace(microsecond=0), "backend", "mail.sent", told.id,
+            tip, (), NOW, (NOW + timedelta(hours=1)).replace(microsecond=0), "backend", "mail.sent", told.id,
             told.subject, ("01A", "01B"), {"Token": "42", "Mailbox": "b"}, (("A", "inbox/b/x.md", blob),),
         )
     ]  # fmt: skip
@@ -221,6 +222,25 @@ def test_ids_in_a_range(top: Path) -> None:
     assert history.ids_in(git, None, last) == everything
     assert history.ids_in(git, last, foreign) == {one.id for one in told[:2]}
     assert history.ids_in(git, "0" * 40, last) == everything
+
+
+def test_what_was_gained_takes_one_git_and_is_nothing_where_history_was_rewritten(top: Path) -> None:
+    told = [event() for _ in range(4)]
+    first, second, third = (append(top, one) for one in told[:3])
+    with gits() as ran:
+        found = history.gained(Git(top), first, third)
+        assert found is not None
+        assert [entry.id for entry in found] == [told[1].id, told[2].id]
+    assert [words[0] for words in ran] == ["log"]
+    for gone in ("0" * 40, third):  # a commit that is not there, and a ledger that was set back
+        assert history.gained(Git(top), gone, second) is None
+    sh(top, "update-ref", REF, first)
+    other = append(top, told[3])
+    assert history.gained(Git(top), third, other) is None
+    merged = sh(top, "commit-tree", f"{third}^{{tree}}", "-p", other, "-p", third, "-m", "by hand")
+    found = history.gained(Git(top), third, merged)  # where the first that is new does not follow, git is asked
+    assert found is not None
+    assert [entry.commit for entry in found] == [other, merged]
 
 
 def test_is_ancestor(top: Path) -> None:

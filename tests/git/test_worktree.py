@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support import git as sh
+from support import gits
 
 from coord.git import worktree
 from coord.git.repo import Git
@@ -74,6 +75,45 @@ def test_all_of_tells_branches_places_and_states(home: Path) -> None:
     assert by_name["line\nbreak é"].branch == "line"
     assert by_name["detached"].branch == "" and by_name["detached"].locked and not by_name["detached"].main
     assert by_name["gone"].prunable and by_name["gone"].head == tip
+
+
+@pytest.mark.parametrize(
+    "state", ["plain", "packed", "detached", "alias", "locked", "gone", "rebasing", "unborn", "broken", "odd", "sha"]
+)
+def test_what_files_say_of_worktrees_is_what_git_says(home: Path, state: str) -> None:
+    places = [home.parent / name for name in ("b c", "a", "B")]
+    for place in places:
+        sh(home, "worktree", "add", "-q", "-b", place.name.split()[0], str(place))
+    own = home / ".git/worktrees/a"
+    match state:
+        case "packed":
+            sh(home, "pack-refs", "--all")
+            sh(home, "commit", "-q", "--allow-empty", "-m", "more")
+        case "detached" | "sha":
+            sh(places[1], "checkout", "-q", "--detach")
+            sh(home, "checkout", "-q", *(("--detach",) if state == "detached" else (sh(home, "rev-parse", "HEAD"),)))
+        case "alias":
+            sh(home, "symbolic-ref", "refs/heads/alias", "refs/heads/main")
+            sh(home, "checkout", "-q", "alias")
+        case "locked":
+            sh(home, "worktree", "lock", str(places[0]))
+            shutil.rmtree(places[0])
+        case "gone":
+            shutil.rmtree(places[2])
+        case "rebasing":
+            rebasing(home)
+        case "unborn":
+            sh(places[0], "checkout", "-q", "--orphan", "new")
+        case "broken":
+            (own / "gitdir").write_text("")
+        case "odd":
+            (own / "HEAD").unlink()
+            (own / "HEAD").symlink_to("refs/heads/a")
+    asked = worktree._asked(Git(home))
+    with gits() as ran:
+        assert worktree.all_of(Git(home)) == worktree.all_of(Git(places[1])) == asked
+    unsure = state in ("alias", "unborn", "broken", "odd")
+    assert bool(ran) == unsure, "git is asked where files do not say it, and only there"
 
 
 def test_all_of_in_a_repository_without_a_commit(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import ledgerbook
 import pytest
 from ledgerbook import Book, agrees
 from support import git as sh
+from support import gits
 
 from coord.git import history
 from coord.git.ledger import REF
@@ -139,6 +140,36 @@ def test_threads(book: Book) -> None:
     book.append(book.event(Change(keys.message("b", answers[0]), moved)))
     index.sync()
     assert [identifier for identifier, _ in index.thread(other.id)] == sorted((other.id, answers[0].id))
+    index.close()
+
+
+def test_what_is_new_takes_one_git_and_threads_are_read_by_whoever_asks(book: Book) -> None:
+    root = book.message()
+    book.send(root)
+    index = book.index()
+    index.sync()
+    answer = book.message(thread=root.id)
+    book.send(answer)
+    with gits() as ran:
+        assert index.sync() == 1
+    assert [words[0] for words in ran] == ["log"]
+    with gits() as ran:
+        for _ in range(2):
+            assert [one for one, _ in index.thread(root.id)] == [root.id, answer.id]
+    assert [words[0] for words in ran] == ["cat-file"], "what was read is kept"
+    index.close()
+
+
+def test_threads_are_told_where_the_index_cannot_be_written(book: Book) -> None:
+    root = book.message()
+    answer = book.message(thread=root.id)
+    for message in (root, answer):
+        book.send(message)
+    index = book.index()
+    index.sync()
+    index.entries()
+    index._open().conn.execute("PRAGMA query_only = ON")
+    assert [one for one, _ in index.thread(root.id)] == [root.id, answer.id]
     index.close()
 
 

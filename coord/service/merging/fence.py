@@ -1,7 +1,9 @@
 """Whether a request was made under leases that have passed on to others, and who of them has looked at it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coord.git.commits import Commit
 from coord.model import mailboxes
 from coord.model.errors import BadRecord
 from coord.model.fencing import Passed
@@ -34,12 +36,18 @@ class Looked:
     approved: tuple[tuple[str, int], ...] = ()
 
 
-def look(coord: Coord, base: str, one: MergeRequest) -> Looked:
-    """Look at the leases of a request; what its new holders agreed to does not stand against it."""
+def look(coord: Coord, base: str, one: MergeRequest, span: Sequence[Commit] | None = None) -> Looked:
+    """Look at the leases of a request; what its new holders agreed to does not stand against it.
+
+    SPAN, where the caller has read them, are its commits that BASE lacks.
+    """
     if coord.config.merge.fencing == "off":
         return Looked()
     try:
-        judged = fencing.of_commits(coord, base, one.head, agent=one.agent)
+        if span is None:
+            judged = fencing.of_commits(coord, base, one.head, agent=one.agent)
+        else:
+            judged = fencing.judged(coord, span, one.agent, base=base, head=one.head)
     except BadRecord as fault:
         return Looked(Overtaken(fault.message, fault.hint, ()))
     by = [(each, _agreed_by(one, each)) for each in judged.passed]

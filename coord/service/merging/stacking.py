@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from coord.git import merge, worktree
+from coord.git import commits, merge, worktree
+from coord.git.commits import Commit
 from coord.git.merge import Prediction
 from coord.git.repo import Git
-from coord.model import leasetrailers, trailers
-from coord.model.errors import NotFound, Refused
+from coord.model import keys, leasetrailers, trailers
+from coord.model.errors import NotFound, Refused, Unavailable
 from coord.model.gate import PASSED, UNGATED, gate_name
 from coord.model.records import MergeRequest
 from coord.model.untrusted import clean_line, several
@@ -89,7 +90,8 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str) -> MergeRequest | 
     if (one.batch, one.base, gate_name(one)) == (batch, below, gate or UNGATED) and git.tip(one.candidate) is not None:
         return one
     try:
-        if merge.already_in(git, below, one.head):
+        span = _brought(coord, below, one.head)
+        if not span if span is not None else merge.already_in(git, below, one.head):
             if not made.members or merge.already_in(git, made.base, one.head):
                 return Left(key, one, "landed", f"{one.into} had all of it already")
             return Left(key, one, "behind", "all of it is in another that is ahead")
@@ -98,12 +100,12 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str) -> MergeRequest | 
             return _conflicting(coord, made, key, one, found)
     except (NotFound, Refused) as fault:  # a commit that is gone: trying again would not help
         return Left(key, one, "failed", fault.message, fault.hint)
-    links = set(worktree.committed_links(git, found.tree))
+    links = set(worktree.committed_links(git, found.tree)) if span is None or _may_link(span) else set()
     if links and (links := links - set(worktree.committed_links(git, below))):
         named = clean_line(" ".join(sorted(links)), 300)
         detail = f"They lead to the live folders: `git rm --cached {named}`, commit, and request again."
         return Left(key, one, "failed", f"it has coord's own links in a commit: {named}", detail)
-    looked = fence.look(coord, below, one)
+    looked = fence.look(coord, below, one, span)
     if looked.overtaken is not None:
         return _overtaken(coord, made, key, one, looked.overtaken)
     position = made.members[-1][1].position + 1 if made.members else 1
@@ -118,6 +120,33 @@ def _upon(coord: Coord, made: Stack, pair: Keyed, batch: str) -> MergeRequest | 
         signed=made.signed,
     )
     return replace(one, candidate=candidate)
+
+
+def _brought(coord: Coord, below: str, head: str) -> tuple[Commit, ...] | None:
+    """Return the commits that a request brings: none where all of it is there. None where no fence asks for them.
+
+    Raises:
+        NotFound: one of the two is gone.
+    """
+    if coord.config.merge.fencing == "off":
+        return None
+    try:
+        return tuple(commits.between(coord.git, head, (below,)))
+    except Unavailable:
+        merge.already_in(coord.git, below, head)  # says which of them is gone
+        raise
+
+
+def _may_link(span: Iterable[Commit]) -> bool:
+    """Tell whether merging commits may bring a symbolic link into the live folders.
+
+    One must be made there, or be moved there by either side: where one renames a folder, git moves what the other
+    adds. A merge may have chosen what neither of its parents' commits tells of.
+    """
+    return any(
+        len(one.parents) > 1 or one.links or any(path.partition("/")[0] in keys.FOLDERS for path in one.paths)
+        for one in span
+    )
 
 
 def fenced(coord: Coord, base: str, key: str, one: MergeRequest) -> Left | None:
