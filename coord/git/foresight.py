@@ -6,9 +6,10 @@ worktree's index or file is touched.
 """
 
 import os
-import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +18,19 @@ from coord.git.repo import Git
 from coord.model import foresight
 from coord.model.errors import Unavailable
 
-# The same files are the same commit, whenever it is made.
-_MAKER = {
-    f"GIT_{role}_{what}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "coord"), ("EMAIL", "coord@coord.local"), ("DATE", "@0 +0000"))
-}
+_MADE = "author coord <coord@coord.local> 0 +0000\ncommitter coord <coord@coord.local> 0 +0000"
+_WORKERS = 4
 _MANY = 256  # a store has as many folders when it is well filled
 _AT_ONCE = (2, 39, 0)  # the first git whose merge-tree takes many pairs
-# Between two pairs stands the NUL of the last name, or nothing: a name cannot hold it.
-_PAIR = re.compile(rb"(?:(?<=\0)|(?<=\n)|\A)([0-9a-f]{40,64}) ([0-9a-f]{40,64})\n")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A worktree that is looked at: where it is, the last commit there, and a name for what is kept of it."""
+
+    path: Path
+    head: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +80,29 @@ class Foreseer:
         objects.mkdir(parents=True)
         return True
 
-    def snapshot(self, path: Path, head: str, name: str) -> str:
-        """Return the state of the worktree at PATH as a commit on HEAD: HEAD itself where all is committed.
+    def snapshots(self, states: Sequence[State]) -> list[str]:
+        """Return some worktrees as they are, each as a commit on its head: the head itself where all is committed.
 
-        While a merge or rebase is half done there, and where git cannot read it or write a tree of it, HEAD
+        While a merge or rebase is half done there, and where git cannot read it or write a tree of it, the head
         stands for it: one worktree whose filter fails must not blind the others.
         """
-        private = worktree.own(path)
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            trees = list(pool.map(self._tree, states))
+        found = [(tree, state.head) for tree, state in zip(trees, states, strict=True) if tree]
+        commits = iter(self._commits(found))
+        return [next(commits) if tree else state.head for tree, state in zip(trees, states, strict=True)]
+
+    def _tree(self, state: State) -> str:
+        """Return the tree of what lies in a worktree, or "" where its head stands for that."""
+        private = worktree.own(state.path)
         try:
-            changed = worktree.dirty(path) if not worktree.operation(private) else ()
+            changed = worktree.dirty(state.path, alone=False) if not worktree.operation(private) else ()
         except Unavailable:
-            return head
+            return ""
         if not changed:
-            return head
-        here = Git(path)
-        copy = self._folder / f"index-{name}"
+            return ""
+        here = Git(state.path)
+        copy = self._folder / f"index-{state.name}"
         if (private / "index").exists():
             shutil.copy2(private / "index", copy)  # with its time, by which git tells what may have changed since
         env = {**self._env, "GIT_INDEX_FILE": os.fspath(copy)}
@@ -98,22 +110,30 @@ class Foreseer:
         words = ("update-index", "-z", "--add", "--remove", "--replace", "--stdin")
         if here.run(*words, stdin=named, env=env, check=False).status != 0:  # a repository inside it, for example
             here.run("add", "--all", "--ignore-errors", "--", ":/", env=env, check=False)
-        tree = here.run("write-tree", env=env, check=False)
-        return self._commit(here, tree.out.decode().strip(), head) if tree.status == 0 else head
+        # What the index names is there, or is fetched when a merge wants it: to look for each costs more than the rest.
+        made = here.run("write-tree", "--missing-ok", env=env, check=False)
+        return made.out.decode().strip() if made.status == 0 else ""
 
-    def _commit(self, here: Git, tree: str, head: str) -> str:
-        done = here.run("commit-tree", tree, "-p", head, "-m", "uncommitted", env={**self._env, **_MAKER})
-        return done.out.decode().strip()
+    def _commits(self, trees: Sequence[tuple[str, str]]) -> list[str]:
+        """Return a commit for each tree and its parent, in one git process; the same ones are the same commit."""
+        if not trees:
+            return []
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            files = [Path(folder) / str(number) for number in range(len(trees))]
+            for file, (tree, parent) in zip(files, trees, strict=True):
+                file.write_text(f"tree {tree}\nparent {parent}\n{_MADE}\n\nuncommitted\n")
+            named = "".join(f"{file}\n" for file in files).encode()
+            words = ("hash-object", "-t", "commit", "-w", "--no-filters", "--stdin-paths")
+            return self._git.run(*words, stdin=named, env=self._env).out.decode().split()
 
     def changes(self, spans: Sequence[tuple[str, str]]) -> list[Changes]:
-        """Return what the second commit of each span changed since the first, in two git processes for all."""
+        """Return what the second commit of each span changed since the first, in one git process for all."""
         if not spans:
             return []
-        asked = [f"{commit}^{{tree}}" for span in spans for commit in span]
-        trees = iter(self._git.run("rev-parse", *asked, env=self._env).out.decode().split())
-        lines = "".join(f"{start} {end}\n" for start, end in zip(trees, trees, strict=True)).encode()
-        words = ("diff-tree", "--stdin", "-r", "-z", "--name-status", "--no-renames", "--ignore-submodules=none")
-        return list(_changes(self._git.run(*words, stdin=lines, env=self._env).out))
+        lines = "".join(f"{end} {start}\n" for start, end in spans).encode()  # as if the first were its only parent
+        words = ("diff-tree", "--stdin", "--always", "-r", "-z", "--name-status", "--no-renames")
+        done = self._git.run(*words, "--ignore-submodules=none", stdin=lines, env=self._env)
+        return list(_changes(iter(done.out.split(b"\0"))))
 
     def merge(self, pairs: Sequence[tuple[str, str]]) -> list[Merged]:
         """Merge each of some PAIRS of commits, in one git process where that can be had."""
@@ -158,18 +178,26 @@ class Foreseer:
         return found
 
 
-def _changes(data: bytes) -> Iterator[Changes]:
-    """Read what diff-tree says of pairs of trees: a line for each pair, then KIND NUL NAME NUL for each change."""
-    pairs = list(_PAIR.finditer(data))
-    for number, pair in enumerate(pairs):
-        end = pairs[number + 1].start() if number + 1 < len(pairs) else len(data)
-        fields = data[pair.end() : end].split(b"\0")
-        found = [(kind, os.fsdecode(name)) for kind, name in zip(fields[::2], fields[1::2], strict=False)]
-        yield Changes(
-            frozenset(name for _, name in found),
-            foresight.folders([name for kind, name in found if kind == b"D"]),
-            foresight.folders([name for kind, name in found if kind == b"A"]),
-        )
+def _changes(fields: Iterator[bytes]) -> Iterator[Changes]:
+    """Read what diff-tree says of commits: the name of each, then a letter and a path for each change."""
+    found: list[tuple[bytes, str]] | None = None
+    for field in fields:
+        if len(field) == 1:
+            assert found is not None
+            found.append((field, os.fsdecode(next(fields))))
+        elif found is not None:
+            yield _told(found)
+            found = []
+        else:
+            found = []
+
+
+def _told(found: Sequence[tuple[bytes, str]]) -> Changes:
+    return Changes(
+        frozenset(name for _, name in found),
+        foresight.folders([name for kind, name in found if kind == b"D"]),
+        foresight.folders([name for kind, name in found if kind == b"A"]),
+    )
 
 
 def _marked(data: bytes) -> Iterator[tuple[int, int]]:

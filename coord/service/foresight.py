@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from coord.git import worktree
-from coord.git.foresight import Changes, Foreseer, Hunk, Merged
+from coord.git.foresight import Changes, Foreseer, Hunk, Merged, State
 from coord.git.relations import Relation, relations
 from coord.git.worktree import Worktree
 from coord.model import foresight, mailboxes, quoting
@@ -21,7 +21,6 @@ from coord.service.coord import Coord
 
 GUARD = "foresight"
 TOLD, OVER = "conflict.foreseen", "conflict.over"
-_WORKERS = 4
 _REMEMBERED = 4096
 _SHOWN = 12
 Span = tuple[str, str]  # two commits
@@ -98,6 +97,7 @@ class Foresight:
     coord: Coord
     _changes: dict[Span, Changes] = field(default_factory=dict)
     _merged: dict[Span, Merged] = field(default_factory=dict)
+    _hunks: dict[tuple[str, str], tuple[Hunk, ...]] = field(default_factory=dict)
     _states: dict[str, tuple[tuple[object, ...], str]] = field(default_factory=dict)
 
     def look(self, *, committed: bool = False, again: bool = True) -> Forecast:
@@ -110,14 +110,14 @@ class Foresight:
         with coord.store.exclusive(GUARD):
             foreseer = Foreseer(coord.git, coord.place.common, coord.private / GUARD)
             if foreseer.trim() or len(self._merged) > _REMEMBERED:
-                self._changes, self._merged, self._states = {}, {}, {}
+                self._changes, self._merged, self._hunks, self._states = {}, {}, {}, {}
             trees = self._trees()
-            with ThreadPoolExecutor(_WORKERS) as pool:
-                looks = [pool.submit(self._state, foreseer, name, tree, again=again) for name, tree in trees.items()]
+            with ThreadPoolExecutor(1) as beside:
+                looks = beside.submit(self._look_at, foreseer, {} if committed else trees, again=again)
                 apart = relations(coord.git, tip, {tree.head for tree in trees.values()})
-                states = [tree.head for tree in trees.values()] if committed else [one.result() for one in looks]
-            sides = self._sides(foreseer, tip, trees, dict(zip(trees, states, strict=True)), apart)
-            clean = (name for (name, tree), state in zip(trees.items(), states, strict=True) if state == tree.head)
+                states = {name: tree.head for name, tree in trees.items()} | looks.result()
+            sides = self._sides(foreseer, tip, trees, states, apart)
+            clean = (name for name, tree in trees.items() if states[name] == tree.head)
             parted = {name: apart[trees[name].head].parted for name in clean if trees[name].head in apart}
             lagging = tuple(name for name, start in parted.items() if start not in (None, tip))
             return replace(self._forecast(foreseer, base, tip, sides), lagging=lagging)
@@ -127,14 +127,13 @@ class Foresight:
         listed = (tree for tree in worktree.all_of(self.coord.git) if tree.path in agents)
         return {agents[tree.path]: tree for tree in listed if not tree.prunable and tree.head.strip("0")}
 
-    def _state(self, foreseer: Foreseer, name: str, tree: Worktree, *, again: bool) -> str:
-        stamp = (tree.head, _stamp(tree.path))
-        known = self._states.get(name)
-        if known is not None and known[0] == stamp and not again:
-            return known[1]
-        state = foreseer.snapshot(tree.path, tree.head, name)
-        self._states[name] = (stamp, state)
-        return state
+    def _look_at(self, foreseer: Foreseer, trees: Mapping[str, Worktree], *, again: bool) -> dict[str, str]:
+        """Return what lies in each worktree, as a commit; without AGAIN it is looked for only where something moved."""
+        stamps = {name: (tree.head, _stamp(tree.path)) for name, tree in trees.items()}
+        fresh = [name for name in trees if again or self._states.get(name, ((), ""))[0] != stamps[name]]
+        found = foreseer.snapshots([State(trees[name].path, trees[name].head, name) for name in fresh])
+        self._states |= {name: (stamps[name], state) for name, state in zip(fresh, found, strict=True)}
+        return {name: self._states[name][1] for name in trees}
 
     def _sides(
         self,
@@ -175,11 +174,12 @@ class Foresight:
         self._merged.update(zip(fresh, foreseer.merge(fresh), strict=True))
         clashes = foresight.clashes(sides, {pair: self._merged[span].conflicts for pair, span in asked.items()})
         shown = [(self._merged[asked[clash.pair]].tree, path) for clash in clashes for path in clash.paths[:_SHOWN]]
-        hunks = dict(zip(shown, foreseer.hunks(shown), strict=True))
+        unread = [one for one in dict.fromkeys(shown) if one not in self._hunks]
+        self._hunks.update(zip(unread, foreseer.hunks(unread), strict=True))
         places = []
         for clash in clashes:
             tree = self._merged[asked[clash.pair]].tree
-            here = tuple(hunk for path in clash.paths[:_SHOWN] for hunk in hunks[tree, path])
+            here = tuple(hunk for path in clash.paths[:_SHOWN] for hunk in self._hunks[tree, path])
             older = foresight.older(known[clash.first], known[clash.second]) if clash.second != BASE else BASE
             places.append(Place(clash.first, clash.second, clash.paths, here, older))
         works = (Work(side.name, side.branch, side.head, side.dirty, tuple(sorted(side.paths))) for side in sides)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import git
 
-from coord.git.foresight import Foreseer
+from coord.git.foresight import Foreseer, State
 from coord.git.relations import relations
 from coord.git.repo import Git
 from coord.model import foresight
@@ -81,6 +81,11 @@ def changed(place: Path, chance: random.Random) -> str:
     return "nothing"
 
 
+def snapshot(door: Foreseer, place: Path, head: str) -> str:
+    (found,) = door.snapshots([State(place, head, "me")])
+    return found
+
+
 def side(door: Foreseer, base: str, name: str, commit: str) -> Side:
     start = relations(Git(door._git.cwd), base, {commit})[commit].parted
     assert start is not None
@@ -137,7 +142,7 @@ def test_a_file_where_another_puts_a_folder_is_suspected(place: Path) -> None:
 def test_a_snapshot_holds_all_that_lies_there_and_touches_nothing(place: Path) -> None:
     head = git(place, "rev-parse", "HEAD")
     door = foreseer(place)
-    assert door.snapshot(place, head, "me") == head
+    assert snapshot(door, place, head) == head
     (place / "a.txt").write_text("changed\n")
     written(place, "lib/fresh.txt", "untracked\n")
     written(place, "staged.txt", "staged\n")
@@ -147,8 +152,8 @@ def test_a_snapshot_holds_all_that_lies_there_and_touches_nothing(place: Path) -
     written(place, "ignored.txt", "not mine\n")
     index, status = (place / ".git/index").read_bytes(), git(place, "status", "--porcelain")
     objects = git(place, "count-objects")
-    found = door.snapshot(place, head, "me")
-    assert found == door.snapshot(place, head, "me"), "the same files are the same commit"
+    found = snapshot(door, place, head)
+    assert found == snapshot(door, place, head), "the same files are the same commit"
     (listed,) = (one.paths for one in door.changes([(head, found)]))
     assert listed == {"a.txt", "lib/fresh.txt", "staged.txt", "web/e.txt", ".gitignore"}
     assert ((place / ".git/index").read_bytes(), git(place, "status", "--porcelain")) == (index, status)
@@ -164,7 +169,7 @@ def test_where_a_merge_is_half_done_its_last_commit_stands(place: Path) -> None:
     git(place, "commit", "-qam", "ours")
     head = git(place, "rev-parse", "HEAD")
     assert Git(place).run("merge", "other", check=False).status == 1
-    assert foreseer(place).snapshot(place, head, "me") == head
+    assert snapshot(foreseer(place), place, head) == head
 
 
 def test_changes_of_many_spans_come_apart(place: Path) -> None:

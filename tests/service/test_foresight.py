@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import git
+from support import git, gits
 
 from coord.daemon.foreseeing import Foreseeing
 from coord.daemon.loop import Loop
@@ -95,6 +95,27 @@ def test_who_looks_again_asks_git_for_what_is_new_only(places: dict[str, Path], 
     again = ahead.look(again=False)
     assert [one.dirty for one in again.works] == [False] * 3
     assert len(again.conflicts) == 3
+
+
+def test_a_look_runs_a_git_for_each_worktree_and_one_for_each_step(places: dict[str, Path], coord_for: As) -> None:
+    edit(places["backend"], 3, "mine", commit="backend's")
+    edit(places["frontend"], 3, "yours")
+    ahead = Foresight(coord_for("owner"))
+    with gits() as ran:
+        assert len(ahead.look().conflicts) == 1
+    uncommitted, related = ["update-index", "write-tree", "hash-object"], ["merge-base", "log"]
+    steps = [*related, "diff-tree", "merge-tree", "cat-file"]
+    assert sorted(words[0] for words in ran) == sorted(["status"] * 3 + uncommitted + steps)
+    with gits() as ran:
+        ahead.look(again=False)
+    assert sorted(words[0] for words in ran) == sorted(related), "where nothing moved, nothing is done again"
+    git(places["frontend"], "commit", "-qam", "now")
+    with gits() as ran:
+        assert len(ahead.look(again=False).conflicts) == 1
+    assert sorted(words[0] for words in ran) == sorted(["status", *steps])
+    with gits() as ran:
+        foresight.conflicts(coord_for("owner"), committed=True)
+    assert "status" not in {words[0] for words in ran}, "what is not asked for is not looked at"
 
 
 def looked(coord: Coord, foreseeing: Foreseeing) -> list[str]:
