@@ -133,6 +133,17 @@ def test_nothing_in_a_file_s_name_is_magic(repo: Path, coord_for: As) -> None:
     assert holders(coord_for("owner")) == {"src/abc.py": "backend", r"src/\[a]\*.py": "frontend"}
 
 
+@pytest.mark.parametrize("name", ["a\nb.py", "\x1b[31m.py", "a\udcff.py", "a\x9b.py"])
+def test_a_file_whose_name_no_lease_can_have_is_protected_with_its_folder(repo: Path, coord_for: As, name: str) -> None:
+    locks.acquire(coord_for("backend"), ("src/**",))
+    edit = recorded("claude-2.1.330.PreToolUse.Edit", repo)
+    heard = hook("claude", {**edit, "tool_input": {"file_path": f"{repo}/src/{name}"}}, repo, "frontend")
+    assert "backend holds src/**" in heard.refusal
+    assert not {"\x1b", "\x9b"} & set(heard.refusal)
+    free = hook("claude", {**edit, "tool_input": {"file_path": f"{repo}/web_app/{name}"}}, repo, "frontend")
+    assert (free.status, free.out, free.err) == (0, "", "")
+
+
 def test_an_earlier_holder_is_not_vetoed_by_a_later_claim(repo: Path, coord_for: As) -> None:
     locks.acquire(coord_for("frontend"), ("src/**",))
     first = next((repo / "locks").glob("*.yaml"))

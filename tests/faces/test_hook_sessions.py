@@ -120,6 +120,16 @@ def test_a_compaction_leaves_a_checkpoint_but_not_before_every_request(repo: Pat
         assert len(saved(own)) == number
 
 
+@pytest.mark.parametrize("cut", ["\ud83d", "\0", "\x1b[31m"], ids=["half a character", "a null byte", "an escape"])
+def test_what_was_said_is_kept_whatever_it_holds(repo: Path, coord_for: As, cut: str) -> None:
+    hook("claude", recorded("claude-2.1.330.Stop", repo, last_assistant_message=f"It works {cut}"), repo, "frontend")
+    heard = hook("claude", recorded(ENDS["claude"], repo), repo, "frontend")
+    assert (heard.out, heard.err) == ("", "")
+    (body,) = saved(coord_for("frontend"))
+    assert "It works" in body
+    assert cut not in body
+
+
 def test_a_secret_that_was_said_is_left_out_of_the_checkpoint(repo: Path, coord_for: As) -> None:
     stop = recorded("claude-2.1.330.Stop", repo, last_assistant_message="the key is AKIA" + "Z7QX2M4N6P8R1T3V")
     hook("claude", stop, repo, "frontend")

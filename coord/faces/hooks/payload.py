@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from coord.faces.hooks import edits
 from coord.model.errors import Usage
-from coord.model.untrusted import clean_line
+from coord.model.untrusted import clean_line, clean_text
 from coord.service.clients.names import Client
 
 Event = Literal[
@@ -104,7 +104,7 @@ def read(client: str, data: bytes) -> Hooked | None:
         version=_line(told, "version"),
         stopping_again=told.get("stop_hook_active") is True,
         trouble=_trouble(told) if event == "failed" else "",
-        said=(_text(told, "last_assistant_message") or _text(told, "prompt_response"))[:_WORDS],
+        said=clean_text((_text(told, "last_assistant_message") or _text(told, "prompt_response"))[:_WORDS]),
         prompt=_text(told, "prompt")[:_WORDS],
     )
 

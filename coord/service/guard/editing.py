@@ -24,6 +24,8 @@ from coord.service.locks import Verdict
 _FOLDER = "locks"
 # No file can be called so: a null byte, and halves of characters that stand for no byte.
 _NO_PATH = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
+# What a file's name may hold and a scope may not: there any character stands for it.
+_UNNAMED = re.compile("[\x01-\x1f\x7f-\x9f\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _scopes(coord: Coord, path: str) -> list[str]:
     for one in dict.fromkeys((path, os.path.join(os.path.realpath(folder), name), os.path.realpath(path))):
         tops = sorted({str(top) for top in _tops(coord, Path(one))}, key=len, reverse=True)
         inside = next((one[len(top) + 1 :] for top in tops if one.startswith(f"{top}/")), "")
-        text = f"{coord.place.top}/{scope.quote(inside)}"
+        text = f"{coord.place.top}/{_UNNAMED.sub('?', scope.quote(inside))}"
         try:
             if inside and coord.scope(text):
                 found.append(text)
