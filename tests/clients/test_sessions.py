@@ -7,7 +7,7 @@ from clients.standin import Asked, Blocks, Call, Plain, Refuse, Say
 from clients.terminal import Terminal
 from support import eventually
 
-CLAUDE, GEMINI = PROGRAMS[0], PROGRAMS[-1]
+CLAUDE, CODEX, GEMINI = PROGRAMS
 
 
 def test_a_new_session_is_restored(ground: Ground, program: Program) -> None:
@@ -61,6 +61,8 @@ def test_a_compacted_session_is_restored(ground: Ground) -> None:
         eventually(lambda: "half done" in terminal.screen(), within=120, what="its first answer")
         terminal.type("/compact")
         eventually(lambda: "Compacted" in terminal.screen(), within=60, what="the compaction")
+        (now,) = ground.coord("owner", "session", "list")["items"]
+        assert now["state"] == "idle"  # else mail would not wake it
         before = len(model.asked)
         terminal.type("Go on.")
         model.eventually(before + 1)
@@ -70,6 +72,22 @@ def test_a_compacted_session_is_restored(ground: Ground) -> None:
     assert after.shown.count("> The button is blue.") == 1
     (saved,) = ground.coord("backend", "checkpoint", "list")["items"]
     assert saved["title"] == "by itself, at a compaction of its memory"
+
+
+def test_a_session_that_compacts_by_itself_is_restored(ground: Ground) -> None:
+    ground.mail("backend", "The button is blue.")
+    save = Call("save_checkpoint", {"state": "The parser is half done."}, server="coord")
+    model = ground.model(CODEX, [save], [Say("A summary.")], [Say("done")])
+    ran = CODEX.run(model, ground.tree("backend"), ground.home, "Begin.", "-c", "model_auto_compact_token_limit=5")
+    assert ran.status == 0, ran
+    model.played()
+    assert "CONTEXT CHECKPOINT COMPACTION" in model.asked[1].heard
+    after = model.asked[2]
+    assert "you are backend" in after.shown
+    assert "> The parser is half done." in after.shown
+    assert after.shown.count("> The button is blue.") == 1
+    titles = [one["title"] for one in ground.coord("backend", "checkpoint", "list")["items"]]
+    assert "by itself, at a compaction of its memory" in titles
 
 
 def test_where_every_request_may_compact_a_short_session_leaves_one_checkpoint(ground: Ground) -> None:

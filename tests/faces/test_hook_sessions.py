@@ -196,7 +196,13 @@ def test_sessions_are_known_with_their_state(repo: Path, coord_for: As, served: 
     assert happens("StopFailure", **failed).state == "idle"
     failed["last_assistant_message"] = "API Error: 529 not now. This is a server-side issue, usually temporary"
     assert (happens("StopFailure", **failed).state, happens("StopFailure", **failed).why) == ("limited", "overloaded")
-    assert happens("UserPromptSubmit", prompt="x").why == ""
+    for compacts in ("PreCompact", "SessionStart"):  # by its person's word, between two prompts
+        now = happens(compacts, trigger="manual", source="compact" if compacts == "SessionStart" else "")
+        assert (now.state, now.why) == ("idle", "")
+    assert happens("UserPromptSubmit", prompt="x").state == "active"
+    for compacts in ("PreCompact", "SessionStart"):  # by itself, in the middle of a turn
+        now = happens(compacts, trigger="auto", source="compact" if compacts == "SessionStart" else "")
+        assert now.state == "active"
     assert happens("SessionEnd").state == "ended"
     assert sessions.list_(coord_for("owner")).items == ()
 

@@ -117,8 +117,10 @@ def _note(call: Call, caller: Caller) -> None:
 def _state(hooked: Hooked, old: Session) -> State:
     if hooked.trouble in _LIMITS:
         return "limited"
-    if hooked.event == "started":  # it waits for its first prompt; a compaction happens in the middle of anything
-        return old.state if hooked.source == "compact" else "idle"
+    if hooked.event == "compacting" or hooked.source == "compact":  # in the middle of anything, or while it waits
+        return "active" if old.state == "active" else "idle"
+    if hooked.event == "started":  # it waits for its first prompt
+        return "idle"
     states: Mapping[Event, State] = {"stopping": "idle", "failed": "idle", "ended": "ended"}
     return states.get(hooked.event, "active")
 
