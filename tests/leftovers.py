@@ -1,5 +1,6 @@
 """What killed processes leave in a repository."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,14 @@ def _found(repo: Path) -> Iterator[Path]:
     yield from private.glob("tmp/*")
     yield from private.glob("waiting/*")
     yield from private.glob("bells/*/.*")
-    yield from private.glob("**/*.tmp")
+    yield from _below(private, ".tmp")
     yield from common.glob("index.coord*")
     yield from common.glob("worktrees/*")
-    yield from (path for path in common.rglob("*.lock") if private not in path.parents and path.name != "coord.lock")
+    yield from (path for path in _below(common, ".lock") if private not in path.parents and path.name != "coord.lock")
     yield from (path for path in repo.glob("inbox/*/*") if path.name.endswith(".taken") or path.name.startswith("."))
+
+
+def _below(top: Path, ending: str) -> Iterator[Path]:
+    """Yield what is named so, also where folders go at this moment: packs are joined in the background."""
+    for folder, folders, files in os.walk(top):
+        yield from (Path(folder, name) for name in (*folders, *files) if name.endswith(ending))
