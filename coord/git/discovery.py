@@ -72,7 +72,16 @@ def _linked(entry: Path, top: Path) -> Place:
             )
         return Place(top, private, top)
     common = Path(os.path.realpath(private / pointer.read_text(encoding="utf-8").strip()))
-    return Place(_worktree_of(common, common.parent if common.name == ".git" else None), common, top)
+    return Place(home_of(common), common, top)
+
+
+def home_of(common: Path) -> Path:
+    """Return the main worktree of the repository at COMMON, as its other worktrees find it.
+
+    Raises:
+        Refused: they cannot, or there is none.
+    """
+    return _worktree_of(common, common.parent if common.name == ".git" else None)
 
 
 def _worktree_of(common: Path, usual: Path | None) -> Path:

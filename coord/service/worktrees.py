@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from coord.git import trash, worktree
+from coord.git import discovery, trash, worktree
 from coord.git.repo import Git
 from coord.model.errors import NotFound, Refused, Usage
 from coord.service import branches, heldback, livefolders
@@ -50,7 +50,11 @@ def add(
     An agent that only knows files reads and writes `inbox/` and the rest there as it would
     at home. A worktree that exists already is left as it is; its links are renewed, and so is
     the commit guard, where that is installed and the worktree has hooks of its own (husky).
+
+    Raises:
+        Refused: from a worktree nobody would find home (`git init --separate-git-dir`); says what to set.
     """
+    discovery.home_of(coord.place.common)  # before anything is made that would not find its way home
     chosen = [coord.config.agent(name.lower()).name for name in agents] or list(coord.config.names)
     start = base or branches.base(coord)
     present = {tree.path: tree for tree in worktree.all_of(coord.git)}

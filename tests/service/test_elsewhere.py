@@ -11,6 +11,7 @@ from support import git
 
 from coord.git import worktree
 from coord.git.repo import Git
+from coord.model.errors import Refused
 from coord.service import locks, merges, setup, worktrees
 from coord.service.coord import Coord
 from coord.service.doctor import command as doctors
@@ -93,3 +94,14 @@ def test_the_guard_stands_in_its_hooks(home: Path, opened: Callable[[str], Coord
         (place / HELD).write_text("var a = 2;\n")
         done = subprocess.run(["git", "commit", "-qam", "x"], cwd=place, capture_output=True, text=True, check=False)
         assert (done.returncode, "frontend holds" in done.stderr) == (1, True), done.stderr
+
+
+def test_where_a_worktree_would_not_find_home_none_is_made(home: Path, opened: Callable[[str], Coord]) -> None:
+    if home.name == "tree":
+        git(home, "config", "--unset", "core.worktree")
+        with pytest.raises(Refused, match="cannot be told from here") as caught:
+            worktrees.add(opened("owner"), ("backend",))
+        assert "config core.worktree" in caught.value.hint
+        assert not list(home.parent.glob("agent-*"))
+        git(home, "config", "core.worktree", str(home))
+    assert worktrees.add(opened("owner"), ("backend",)).trees
