@@ -324,7 +324,11 @@ def test_what_a_step_leaves_behind_is_ended_before_the_next(top: Path) -> None:
 
 
 def test_each_step_has_its_own_time(top: Path) -> None:
-    made = [gate.Step(str(n), "sleep 0.4", timedelta(seconds=n), top / f".git/log-{n}") for n in (2, 3)]
+    """The second has less time than the first takes, which is none of its business."""
+    made = [
+        gate.Step(name, f"sleep {takes}", timedelta(seconds=may), top / f".git/log-{name}")
+        for name, takes, may in (("long", 3, 30), ("short", 0.3, 3))
+    ]
     assert finish(gate.start(Git(top), "HEAD", made, folder=top / ".git/coord/gates")).passed
     result = finish(steps(top, "true", "sleep 60"))
     assert (result.reason, result.step.name) == ("timeout", "step 1")
