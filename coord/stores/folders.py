@@ -79,6 +79,18 @@ def read(folder: int, name: str) -> bytes | None:
         os.close(fd)
 
 
+def regular(path: Path, limit: int) -> bytes:
+    """Return at most LIMIT bytes of a regular file; nobody waits at what else bears its name, as a FIFO.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    with os.fdopen(os.open(path, _READ), "rb") as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return file.read(limit)
+
+
 def create(path: str | Path, data: bytes, folder: int | None = None, *, sync: bool = True) -> None:
     """Write a new file, durably unless SYNC is false, relative to FOLDER where one is given."""
     fd = os.open(path, _CREATE, 0o644, dir_fd=folder)

@@ -231,6 +231,28 @@ def test_a_damaged_session_is_begun_anew(repo: Path, coord_for: As) -> None:
         assert sessions.list_(coord_for("owner")).items[0].agent == "frontend"
 
 
+@pytest.mark.parametrize("suffix", [".json", ".waiter"])
+@pytest.mark.parametrize("other", ["fifo", "link", "folder"])
+def test_what_is_no_file_in_the_place_of_a_session_lets_no_edit_through(
+    repo: Path, coord_for: As, served: None, suffix: str, other: str
+) -> None:
+    locks.acquire(coord_for("backend"), ("src",))
+    edit = recorded("claude-2.1.330.PreToolUse.Edit", repo, session_id="one")
+    hook("claude", edit, repo, "frontend")
+    file = repo / f".git/coord/sessions/claude-one{suffix}"
+    file.unlink(missing_ok=True)
+    if other == "fifo":
+        os.mkfifo(file)
+    elif other == "link":
+        file.symlink_to("/dev/tty")
+    else:
+        file.mkdir()
+    assert "backend holds" in hook("claude", edit, repo, "frontend").refusal
+    assert len(sessions.list_(coord_for("owner"), all=True).items) == (
+        0 if other == "folder" and suffix == ".json" else 1
+    )
+
+
 def test_an_agent_is_known_by_its_worktree_and_stays_itself_elsewhere(repo: Path, coord_for: As) -> None:
     git(repo, "worktree", "add", "-q", "../agent-frontend", "-b", "agent/frontend")
     own = repo.parent / "agent-frontend"

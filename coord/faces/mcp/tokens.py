@@ -37,6 +37,6 @@ class Tokens:
             path = self.folder / name
             if not path.is_file() or path.stat().st_mode & 0o077:
                 continue
-            if hmac.compare_digest(path.read_text().strip().encode(), token.strip().encode()):
+            if hmac.compare_digest(path.read_bytes().strip(), token.strip().encode()):
                 found = name
         return found

@@ -75,8 +75,7 @@ def _file(coord: Coord, agent: str, path: str) -> Path:
 
 def _read(file: Path, path: str) -> tuple[Note, ...]:
     try:
-        with file.open("rb") as opened:
-            plain = json.loads(opened.read(_LARGEST))
+        plain = json.loads(folders.regular(file, _LARGEST))
         return tuple(_notes(plain["edits"])) if plain["path"] == path else ()
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return ()

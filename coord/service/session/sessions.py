@@ -20,7 +20,7 @@ import psutil
 from coord.model.records import Process
 from coord.service.command import command
 from coord.service.coord import Coord
-from coord.stores import durable, oslock
+from coord.stores import durable, folders, oslock
 
 FOLDER = "sessions"
 WAITER = ".waiter"
@@ -248,8 +248,7 @@ def _path(coord: Coord, client: str, id: str) -> Path:
 def _read(path: Path) -> Kept | None:
     """Read a session; one that is damaged is none, since it can be told all anew."""
     try:
-        with path.open("rb") as file:
-            plain = json.loads(file.read(_LARGEST))
+        plain = json.loads(folders.regular(path, _LARGEST))
         told, memory = plain["session"], Memory(**plain["memory"])
         process = Process(**told.pop("process")) if told.get("process") else None
         wake = _wake(told.pop("wake")) if told.get("wake") else None

@@ -10,7 +10,9 @@ from coord.model.records import Process
 from coord.service.coord import Coord
 from coord.service.session import sessions
 from coord.service.session.sessions import Session
-from coord.stores import durable, oslock
+from coord.stores import durable, folders, oslock
+
+_LARGEST = 4096
 
 
 def name(pid: int) -> str:
@@ -58,6 +60,6 @@ def bell(agent: str) -> str:
 
 def _named(coord: Coord, session: Session) -> str:
     try:
-        return sessions.waiter_file(coord, session).read_text(encoding="utf-8", errors="replace")
+        return folders.regular(sessions.waiter_file(coord, session), _LARGEST).decode(errors="replace")
     except OSError:
         return ""
