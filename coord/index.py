@@ -15,7 +15,6 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from operator import itemgetter
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -111,11 +110,14 @@ class Index:
 
     def live(self, folder: str) -> dict[str, str]:
         """Return the blob of every record now under FOLDER by its key."""
-        return {key: row["blob"] for key, row in self._live(folder)}
+        asked = f"{_LIVE} AND (name = ? OR (name >= ? AND name < ?))"
+        rows = self._rows(asked, [folder, f"{folder}/", f"{folder}0"])
+        return dict(sorted((indexrows.key_of(row), row["blob"]) for row in rows))
 
-    def live_since(self, folder: str) -> dict[str, datetime]:
-        """Return since when every record now under FOLDER has been as it is, by its key."""
-        return {key: indexrows.moment(row["at"]) for key, row in self._live(folder)}
+    def live_since(self, folders: str) -> dict[str, datetime]:
+        """Return since when every record now in FOLDERS, a glob, has been as it is, by its key."""
+        rows = self._rows(f"{_LIVE} AND name GLOB ? ORDER BY name, id", [folders])
+        return {indexrows.key_of(row): indexrows.moment(row["at"]) for row in rows}
 
     def find(self, part: str) -> list[tuple[str, str]]:
         """Return (key, blob) of every record, retired or not, whose id begins or ends with PART; the last seen last."""
@@ -155,11 +157,6 @@ class Index:
         """
         (found,) = history.blobs(self.git, [blob])
         return found
-
-    def _live(self, folder: str) -> list[tuple[str, Row]]:
-        spans = [folder, f"{folder}/", f"{folder}0"]
-        asked = f"{_LIVE} AND (name = ? OR (name >= ? AND name < ?))"
-        return sorted(((indexrows.key_of(row), row) for row in self._rows(asked, spans)), key=itemgetter(0))
 
     def _by_id(self, asked: str, part: str) -> list[Row]:
         """Return what a question finds whose rows have an id that begins or ends with PART."""
@@ -209,6 +206,7 @@ class Index:
         try:
             connection.text_factory = os.fsdecode  # a key may hold bytes that are no text
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA cache_size = -512")  # KB; four times as much made nothing faster
             connection.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}")
             self._database = sqlite_utils.Database(connection, execute_plugins=False)
             self._prepare(connection)

@@ -33,7 +33,8 @@ class _Cache:
     What tells a file from a changed one is kept as a hash: of ten thousand, numbers of their own would take megabytes.
     """
 
-    entries: dict[str, tuple[int, object]] = field(default_factory=dict)
+    stamps: dict[str, int] = field(default_factory=dict)
+    parsed: dict[str, object] = field(default_factory=dict)
 
     def get(
         self,
@@ -44,16 +45,16 @@ class _Cache:
         *,
         trusted: bool = False,
     ) -> R | None:
-        known = self.entries.get(key)
-        if known is not None and trusted:
-            return known[1]  # type: ignore[return-value]  # one key is always parsed by the same function
+        known = self.parsed.get(key)
+        if trusted and known is not None:
+            return known  # type: ignore[return-value]  # one key is always parsed by the same function
         try:
             found = os.stat(path, follow_symlinks=False)
         except OSError:
             return None
-        stamp = hash((found.st_ino, found.st_mtime_ns, found.st_size))
-        if known is not None and known[0] == stamp:
-            return known[1]  # type: ignore[return-value]
+        stamp = looks.short(found.st_ino, found.st_mtime_ns, found.st_size)
+        if self.stamps.get(key) == stamp:
+            return known  # type: ignore[return-value]
         data = read(key)
         if data is None:
             return None
@@ -61,12 +62,12 @@ class _Cache:
             parsed: R | None = parse(data, key)
         except BadRecord:
             parsed = None
-        self.entries[key] = (stamp, parsed)
+        self.stamps[key], self.parsed[key] = stamp, parsed
         return parsed
 
     def keep(self, seen: set[str]) -> None:
-        for key in self.entries.keys() - seen:
-            del self.entries[key]
+        for key in self.stamps.keys() - seen:
+            del self.stamps[key], self.parsed[key]
 
 
 class Observer:
@@ -94,7 +95,8 @@ class Observer:
         inbox = list(self._messages(full))
         locks = tuple(self._locks())
         queued = set(coord.records(keys.MERGES))
-        self._cache.keep({waiting.key for waiting in inbox} | {keys.lock(lock) for lock in locks} | queued)
+        if len(self._cache.stamps) > len(inbox) + len(locks) + len(queued):
+            self._cache.keep({waiting.key for waiting in inbox} | {keys.lock(lock) for lock in locks} | queued)
         return View(
             now=now,
             config=coord.config,
@@ -200,8 +202,8 @@ class Observer:
         tip = self.coord.ledger.tip()
         if tip != self._ledger_read[0]:
             self.coord.index.sync()
-            since = self.coord.index.live_since("inbox")
-            self._ledger_read = (tip, tuple(Read(key, at) for key, at in since.items() if keys.is_read(key)))
+            since = self.coord.index.live_since(keys.READ)
+            self._ledger_read = (tip, tuple(Read(key, at) for key, at in since.items()))
         return self._ledger_read[1]
 
 

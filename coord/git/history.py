@@ -113,14 +113,17 @@ def chosen(git: Git, commits: Sequence[str]) -> Iterator[Entry]:
 
 def tree(git: Git, commit: str) -> dict[str, str]:
     """Return the blob of every file in COMMIT by its key."""
-    listing = git.run("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit).out
-    found: dict[str, str] = {}
-    for line in listing.split(b"\0")[:-1]:
-        about, _, path = line.partition(b"\t")
-        mode, _, blob = about.decode().split(" ")
-        if mode.startswith(_FILE):
-            found[os.fsdecode(path)] = blob
-    return found
+    return dict(files(git, commit))
+
+
+def files(git: Git, commit: str) -> Iterator[tuple[str, str]]:
+    """Yield key and blob of every file in COMMIT, read as they come from one git."""
+    with git.stream("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit) as out:
+        for line in _tokens(out):
+            about, _, path = line.partition(b"\t")
+            mode, _, blob = about.decode().split(" ")
+            if mode.startswith(_FILE):
+                yield os.fsdecode(path), blob
 
 
 def blobs(git: Git, shas: Iterable[str]) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from coord.model import ids
 from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message
 
 FOLDERS = ("inbox", "locks", "checkpoints")
+READ = "inbox/*/read"
 MERGES = "inbox/merges"
 DEAD = "inbox/.dead"
 DECISIONS = "checkpoints/decisions"

@@ -1,7 +1,6 @@
 """Coord: an opened repository, and who is speaking in it."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -375,8 +374,7 @@ class Coord:
 
     def records(self, prefix: str) -> list[str]:
         """Return the keys of the records under a folder, in order; not strangers' files, nor what git refuses."""
-        found = self.store.list(prefix)  # again and again the same keys, which many remember: each is kept once
-        return [sys.intern(key) for key in found if keys.is_record(key) and names.fits(key)]
+        return [key for key in self.store.list(prefix) if keys.is_record(key) and names.fits(key)]
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -1,6 +1,7 @@
 """What files and ledger hold, looked at often: where the two disagree at this moment, events in flight included."""
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ _TOO_LARGE = "too large"
 _BY_HAND = ("only in files", "only in ledger", "differs")
 # A file may change twice within one tick of the file system's clock, 2 s at worst (FAT).
 _TICK = timedelta(seconds=2)
+_SHORT = (1 << 60) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +49,31 @@ class Drift:
         return self.what in _BY_HAND
 
 
+def short(*facts: object) -> int:
+    """Return a number to know FACTS by again; one that Python keeps in less memory than any hash."""
+    return hash(facts) & _SHORT
+
+
 class Looks:
-    """Remembers blob ids by what `stat` says and the ledger's tree by its commit.
+    """Remembers which files had which blob, by what `stat` said, and the ledger's tree by its commit.
 
     Looking again at what has not changed reads no file and runs no git: keep one where you look
     often. What changed less than a TICK ago is not remembered, since it may change again unseen.
-    Of thousands of files, keys and blobs are kept once, and the stat's numbers as their hash: that is megabytes.
+    Of thousands of files each costs the memory a number: a hash of what `stat` said and the blob.
     """
 
     def __init__(self, coord: Coord, *, tick: timedelta = _TICK) -> None:
         self.coord = coord
         self._tick = tick.total_seconds()
-        self._blobs: dict[str, tuple[int, str]] = {}
+        self._known: dict[str, int] = {}
         self._tree: tuple[str | None, dict[str, str]] = (None, {})
 
     def tree(self) -> dict[str, str]:
         """Return the blob of every record in the ledger's tip."""
         tip = self.coord.ledger.tip()
         if tip != self._tree[0]:
-            found = history.tree(self.coord.git, tip) if tip else {}
-            self._tree = (tip, {intern(key): intern(blob) for key, blob in found.items() if keys.is_record(key)})
+            found = history.files(self.coord.git, tip) if tip else ()
+            self._tree = (tip, {intern(key): blob for key, blob in found if keys.is_record(key)})
         return self._tree[1]
 
     @property
@@ -76,53 +83,62 @@ class Looks:
 
     def files(self) -> dict[str, str]:
         """Return the blob id of every record's file; `too large` where it may not enter the ledger."""
-        found = {}
-        for key in self.coord.records(""):
-            blob = self._blob(key)
-            if blob is not None:
-                found[key] = blob
-        self._blobs = {key: known for key, known in self._blobs.items() if key in found}
-        return found
+        return {key: blob for key, blob in self._files(self.coord.records("")) if blob}
 
     def compare(self) -> dict[str, Drift]:
         """Return where files and ledger disagree at this moment, events in flight included."""
-        files, tree = self.files(), self.tree()
+        tree, listed = self.tree(), self.coord.records("")
+        alike, unlike = 0, dict[str, str]()
+        for key, file in self._files(listed):
+            blob = tree.get(key, "")
+            if file != blob:
+                unlike[key] = file
+            elif blob:
+                alike += 1
+        if alike < len(tree):
+            unlike |= dict.fromkeys(tree.keys() - set(listed), "")
         emptied = _Emptied(self.coord.home)
-        found = {}
-        for key in sorted(files.keys() | tree.keys()):
-            file, blob = files.get(key, ""), tree.get(key, "")
-            if file == blob:
-                continue
-            what: What = "differs"
-            if file == _TOO_LARGE:
-                if key.startswith(f"{keys.DEAD}/") and not blob:
-                    continue  # set aside by coord itself, which keeps it out of the ledger
-                what, file = "too large", ""
-            elif not blob:
-                what = "only in files"
-            elif not file:
-                what = "folder emptied" if emptied.hid(key) else "only in ledger"
-            found[key] = Drift(key, what, file, blob)
-        return found
+        found = ((key, self._drift(key, unlike[key], tree.get(key, ""), emptied)) for key in sorted(unlike))
+        return {key: drift for key, drift in found if drift is not None}
 
-    def _blob(self, key: str) -> str | None:
+    def _drift(self, key: str, file: str, blob: str, emptied: "_Emptied") -> Drift | None:
+        what: What = "differs"
+        if file == _TOO_LARGE:
+            if key.startswith(f"{keys.DEAD}/") and not blob:
+                return None  # set aside by coord itself, which keeps it out of the ledger
+            what, file = "too large", ""
+        elif not blob:
+            what = "only in files"
+        elif not file:
+            what = "folder emptied" if emptied.hid(key) else "only in ledger"
+        return Drift(key, what, file, blob)
+
+    def _files(self, listed: Sequence[str]) -> Iterator[tuple[str, str]]:
+        if len(self._known) > len(listed):
+            there = set(listed)
+            self._known = {key: known for key, known in self._known.items() if key in there}
+        for key in listed:
+            yield key, self._blob(key)
+
+    def _blob(self, key: str) -> str:
+        """Return the blob of KEY's file; "" where it is gone."""
         try:
             status = os.stat(f"{self.coord.home}/{key}", follow_symlinks=False)
         except FileNotFoundError:
-            return None
+            return ""
         if status.st_size > SIZE_LIMIT:
             return _TOO_LARGE
-        stamp = hash((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-        known = self._blobs.get(key)
-        if known is not None and known[0] == stamp:
-            return known[1]
+        stamp = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        expected = self._tree[1].get(key)
+        if expected is not None and self._known.get(key) == short(*stamp, expected):
+            return expected
         looked_at = time()
         stored = self.coord.store.get(key)
         if stored is None:
-            return None
-        blob = intern(self.coord.blob_id(stored.data))
+            return ""
+        blob = self.coord.blob_id(stored.data)
         if max(status.st_mtime, status.st_ctime) < looked_at - self._tick:
-            self._blobs[key] = (stamp, blob)
+            self._known[key] = short(*stamp, blob)
         return blob
 
 

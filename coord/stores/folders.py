@@ -7,6 +7,7 @@ starts from one (openat and its kin).
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -128,7 +129,7 @@ def walk(prefix: str, folder: int) -> list[str]:
                 for entry in entries
             }
         for name in sorted(kinds):
-            key = f"{prefix}/{name}".rstrip("/")
+            key = sys.intern(f"{prefix}/{name}".rstrip("/"))  # the same ones again and again: each is kept once
             if name.startswith(".") and key != DEAD:
                 continue
             if kinds[name]:

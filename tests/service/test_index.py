@@ -84,12 +84,14 @@ def test_live_records_and_since_when(book: Book) -> None:
     data = codec.encode(message)
     index = book.index()
     index.sync()
-    sent_at = index.live_since("inbox")[key]
+    sent_at = index.live_since("inbox/b")[key]
+    assert index.live_since("inbox/*/read") == index.live_since("inbox") == {}
     acked = book.event(Change(key, None), Change(keys.as_read(key), data))
     book.append(acked)
     index.sync()
     assert list(index.live("inbox")) == list(index.live("inbox/b/read")) == [keys.as_read(key)]
-    assert index.live_since("inbox") == {keys.as_read(key): acked.at}
+    assert index.live_since("inbox/*/read") == {keys.as_read(key): acked.at}
+    assert index.live_since("inbox/b") == {}
     assert sent_at < acked.at
     assert index.live("inbox/b/re") == index.live("locks") == {}
     assert index.content(index.live("inbox")[keys.as_read(key)]) == data

@@ -159,12 +159,15 @@ def test_looking_again_reads_nothing_that_did_not_change(repo: Path, coord_for: 
     coord = coord_for("owner")
     store = coord.store = Counting(coord.home, coord.private)
     looks = Looks(coord, tick=timedelta(seconds=-1))
-    assert looks.files() == looks.files() == looks.tree()
+    assert looks.compare() == looks.compare() == {}
+    assert looks.files() == looks.tree()
     assert store.reads == 1
     with (repo / key).open("ab") as file:
         file.write(b"!")
-    assert looks.files() != looks.tree()
+    assert [one.what for one in looks.compare().values()] == ["differs"]
     assert store.reads == 2
+    (repo / key).unlink()
+    assert [one.what for one in looks.compare().values()] == ["only in ledger"]
 
 
 def test_what_changed_just_now_is_read_again_since_it_may_change_within_the_same_tick(coord_for: As) -> None:
