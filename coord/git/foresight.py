@@ -20,7 +20,8 @@ from coord.model.errors import Unavailable
 
 _MADE = "author coord <coord@coord.local> 0 +0000\ncommitter coord <coord@coord.local> 0 +0000"
 _WORKERS = 4
-_MANY = 256  # a store has as many folders when it is well filled
+_MANY = 16  # in one of a store's 256 folders
+_MANY_PAIRS = 10  # a git more costs as much as four pairs
 _AT_ONCE = (2, 39, 0)  # the first git whose merge-tree takes many pairs
 
 
@@ -74,7 +75,8 @@ class Foreseer:
     def trim(self) -> bool:
         """Empty a store that has grown; True where that was done, and every commit of it is gone."""
         objects = self._folder / "objects"
-        if sum(len(os.listdir(one.path)) for one in os.scandir(objects) if one.is_dir()) < _MANY * 16:
+        sample = objects / "17"  # names are as good as drawn by lot: git itself counts one folder of the 256
+        if not sample.exists() or len(os.listdir(sample)) < _MANY:
             return False
         shutil.rmtree(self._folder)
         objects.mkdir(parents=True)
@@ -136,7 +138,14 @@ class Foreseer:
         return list(_changes(iter(done.out.split(b"\0"))))
 
     def merge(self, pairs: Sequence[tuple[str, str]]) -> list[Merged]:
-        """Merge each of some PAIRS of commits, in one git process where that can be had."""
+        """Merge each of some PAIRS of commits: in one git process, in two side by side where they are many."""
+        if len(pairs) < _MANY_PAIRS:
+            return self._merged(pairs)
+        half = len(pairs) // 2
+        with ThreadPoolExecutor(2) as pool:
+            return [one for some in pool.map(self._merged, (pairs[:half], pairs[half:])) for one in some]
+
+    def _merged(self, pairs: Sequence[tuple[str, str]]) -> list[Merged]:
         if not pairs:
             return []
         if repo.version() < _AT_ONCE:

@@ -2,10 +2,11 @@
 
 import os
 import random
+from itertools import combinations
 from pathlib import Path
 
 import pytest
-from support import git
+from support import git, gits
 
 from coord.git.foresight import Foreseer, State
 from coord.git.relations import relations
@@ -210,9 +211,30 @@ def test_the_places_of_a_conflict_have_lines(place: Path) -> None:
 def test_a_store_that_has_grown_is_emptied(place: Path) -> None:
     door = foreseer(place)
     assert not door.trim()
-    many = place / ".git/coord/foresight/objects/aa"
-    many.mkdir()
-    for number in range(5000):
-        (many / str(number)).touch()
+    many = [place / f".git/coord/foresight/objects/{number:02x}" for number in range(256)]
+    for folder in many:
+        folder.mkdir()
+        for number in range(15):
+            (folder / str(number)).touch()
+    assert not door.trim()
+    for folder in many:
+        (folder / "one more").touch()
     assert door.trim()
-    assert not many.exists()
+    assert not many[0].exists()
+
+
+def test_many_pairs_are_merged_as_few_are(place: Path) -> None:
+    heads = [git(place, "rev-parse", "HEAD")]
+    for number in range(6):
+        git(place, "checkout", "-qfB", f"b{number}", "main")
+        (place / "a.txt").write_text(f"{number % 3}\n")
+        written(place, f"web/{number}.txt", f"{number}\n")
+        git(place, "add", "-A")
+        git(place, "commit", "-qm", "x")
+        heads.append(git(place, "rev-parse", "HEAD"))
+    pairs = list(combinations(heads, 2))
+    with gits() as ran:
+        found = foreseer(place).merge(pairs)
+    assert len(ran) == 2
+    assert found == [foreseer(place).merge([pair])[0] for pair in pairs]
+    assert {bool(one.conflicts) for one in found} == {True, False}
