@@ -336,7 +336,7 @@ def half_done_branch(worktree: Worktree) -> str:
     """Return the branch that a rebase or a bisect in a detached WORKTREE will come back to, or ""."""
     if worktree.branch or worktree.prunable or not worktree.path.is_dir():
         return ""
-    return next(_half_done(private(Git(worktree.path))), "")
+    return next(_half_done(own(worktree.path)), "")
 
 
 def _half_done(folder: Path) -> Iterator[str]:

@@ -1,9 +1,8 @@
 """Why a worktree does not follow the base: something half done or uncommitted, somebody at work, a conflict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from coord.git import indexlock, worktree
-from coord.git.repo import Git
 from coord.git.worktree import Worktree
 from coord.model.errors import Unavailable
 from coord.model.untrusted import clean_line, several
@@ -15,15 +14,15 @@ from coord.service.session import sessions
 TOLD = "worktree.behind"
 
 
-def unready(tree: Worktree) -> str:
-    """Say why a worktree may not be touched now, or ""."""
-    private = worktree.private(Git(tree.path))
+def unready(tree: Worktree, changed: Sequence[str] | None = None) -> str:
+    """Say why a worktree may not be touched now, or ""; CHANGED, where that was looked up already, is uncommitted."""
+    private = worktree.own(tree.path)
     if operation := worktree.operation(private):
         return f"a {operation} is in progress"
     if not tree.branch:
         return "no branch is checked out"
     try:
-        names = worktree.dirty(tree.path)
+        names = worktree.dirty(tree.path) if changed is None else changed
     except Unavailable as fault:  # a filter that fails, for example
         return f"what was changed there cannot be told: {clean_line(fault.message, 200)}"
     if names:
@@ -54,9 +53,14 @@ def told(coord: Coord, tip: str) -> dict[str, str]:
     return {name: entry.subject.partition(f"{name}: ")[2] for name, entry in found.items()}
 
 
-def reasons(coord: Coord, lagging: Mapping[str, Worktree], tip: str) -> dict[str, str]:
-    """Say of each of some worktrees that are behind TIP why it stays so; "" of one that could follow."""
-    found = {name: unready(tree) or busy(coord, name, tree) for name, tree in lagging.items()}
+def reasons(
+    coord: Coord, lagging: Mapping[str, Worktree], tip: str, dirty: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Say of each of some worktrees that are behind TIP why it stays so; "" of one that could follow.
+
+    DIRTY is what lies uncommitted in each of them.
+    """
+    found = {name: unready(tree, dirty[name]) or busy(coord, name, tree) for name, tree in lagging.items()}
     asked = [name for name, why in found.items() if not why]
     known = told(coord, tip) if asked else {}
     clashes = foresight.conflicting(coord, [lagging[name].head for name in asked], tip)

@@ -365,6 +365,6 @@ def _waiting(coord: Coord) -> int | None:
 
 def _dirty(path: Path) -> int | None:
     try:
-        return len(worktree.dirty(path))
+        return len(worktree.dirty(path, alone=False))
     except CoordError:
         return None

@@ -1,16 +1,21 @@
 """A checkout of its own for each agent."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from coord.git import discovery, trash, worktree
+from coord.git.relations import relations
 from coord.git.repo import Git
 from coord.model.errors import NotFound, Refused, Usage
 from coord.service import branches, heldback, livefolders
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.guard import placing
+
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +89,24 @@ def list_(coord: Coord) -> Trees:
     branch that waits to be merged, or a conflict with the base; then it says so.
     """
     present = {tree.path: tree for tree in worktree.all_of(coord.git)}
-    found = [as_it_is(coord, name) for name in coord.config.names if coord.worktree_of(name) in present]
+    listed = {name: present[path] for name in coord.config.names if (path := coord.worktree_of(name)) in present}
+    there = {name: tree for name, tree in listed.items() if tree.path.is_dir()}
     base = branches.seen_base(coord)
-    lagging = {one.agent: present[Path(one.path)] for one in found if one.behind and not one.missing}
-    why = heldback.reasons(coord, lagging, branches.tip(coord, base)) if lagging else {}
+    tip = coord.git.peek(coord.place.common, branches.ref(base)) if base else None
+    apart = relations(coord.git, tip, {tree.head for tree in there.values()}) if tip else {}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        looks = pool.map(partial(worktree.dirty, alone=False), [tree.path for tree in there.values()])
+        dirty = dict(zip(there, looks, strict=True))
+    found = []
+    for name, tree in listed.items():
+        one = Tree(name, str(tree.path), tree.branch, tree.head, missing=name not in there)
+        if name in there:
+            far = apart.get(tree.head)  # not told of those that are very far apart, which are counted one by one
+            ahead, behind = (far.ahead, far.behind) if far else branches.distance(coord, base, tree.head)
+            one = replace(one, ahead=ahead, behind=behind, dirty=dirty[name])
+        found.append(one)
+    lagging = {one.agent: there[one.agent] for one in found if one.behind}
+    why = heldback.reasons(coord, lagging, tip, dirty) if tip else {}
     return Trees(base, tuple(replace(one, waits=why.get(one.agent, "")) for one in found))
 
 

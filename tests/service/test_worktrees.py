@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import git
+from support import git, gits
 
 from coord.faces import render
 from coord.model.errors import Refused
-from coord.service import keepup, merges, setup, worktrees
+from coord.service import keepup, merges, setup, status, worktrees
 from coord.service.coord import Coord
 from coord.service.session import sessions
 from coord.stores import oslock
@@ -99,6 +99,24 @@ def test_the_list_says_what_a_worktree_that_is_behind_waits_for(repo: Path, coor
     waits = {tree.agent: tree.waits for tree in worktrees.list_(owner).trees}
     assert waits["security"] == "agent/security waits to be merged as it is"
     assert waits["backend"] == "a session of claude is at work"
+
+
+def test_a_list_looks_at_each_worktree_once(repo: Path, coord_for: As) -> None:
+    owner = coord_for("owner")
+    places = {tree.agent: Path(tree.path) for tree in worktrees.add(owner).trees}
+    (repo / "README.md").write_text("# Owner\n")
+    git(repo, "commit", "-qam", "owner's")
+    git(places["security"], "commit", "-q", "--allow-empty", "-m", "more")
+    for place in places.values():
+        (place / "loose").write_text("x")
+    owner.settle()
+    for look in (worktrees.list_, status.status):
+        with gits() as ran:
+            look(owner)
+        told = ["log"] if look is status.status else []  # the ledger's last event
+        assert sorted(words[0] for words in ran) == sorted(["status"] * len(places) + ["merge-base", "log", *told])
+    apart = {tree.agent: (tree.ahead, tree.behind) for tree in worktrees.list_(owner).trees}
+    assert apart == dict.fromkeys(places, (0, 1)) | {"security": (1, 1)}
 
 
 def test_the_list_says_why_a_worktree_cannot_follow(repo: Path, coord_for: As) -> None:
