@@ -16,6 +16,7 @@ _BEGIN, _END = "# >>> coord >>>", "# <<< coord <<<"
 _OURS = re.compile(rf"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}\n", re.DOTALL)
 _SHELL = re.compile(r"#!\s*(?:/\S*/)?(?:env\s+(?:-\S+\s+)*)?(?:sh|bash|dash|zsh|ksh)\b")
 _SHEBANG = "#!/bin/sh\n"
+_KEPT = ".legacy"  # pre-commit puts a hook aside under this name, and runs it
 _IGNORED, _ALL = ".gitignore", b"*\n"
 
 
@@ -78,12 +79,18 @@ def add(git: Git, name: str, lines: str) -> HookFile:
         shebang, _, rest = text.partition("\n")
         made = f"{shebang}\n{_block(lines)}{rest}"
     _write(path, made, hide=not path.is_relative_to(discovery.find(git.cwd).common))
+    _take_out(path.with_name(f"{name}{_KEPT}"))
     return find(git, name, lines)
 
 
 def remove(git: Git, name: str) -> bool:
     """Take coord's lines out of a hook, and the hook away where nothing else was in it; False where none were."""
     path = folder(git) / name
+    kept = _take_out(path.with_name(f"{name}{_KEPT}"))
+    return _take_out(path) or kept
+
+
+def _take_out(path: Path) -> bool:
     text = _read(path)
     if text is None or _OURS.search(text) is None:
         return False

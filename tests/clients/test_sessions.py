@@ -1,5 +1,7 @@
 """Sessions of the programs: known while they live, ended when they are over, and restored by the next one."""
 
+import sys
+
 import pytest
 from clients.conftest import Ground
 from clients.programs import PROGRAMS, Program
@@ -53,6 +55,16 @@ def test_it_is_known_to_be_limited(ground: Ground, refusal: Refuse, why: str) ->
         eventually(limited, within=120, what=why)
 
 
+def test_codex_tells_of_no_limit(ground: Ground) -> None:
+    """Its person is told, and no hook: should one be some day, it is to be answered."""
+    model = ground.model(CODEX, *[Refuse(429, "rate_limit_exceeded")] * 20)
+    words, env = CODEX.words_at_terminal(model.url, "Begin."), CODEX.env(model.url, ground.home)
+    with Terminal(ground.repo.parent / "tmux", words, ground.tree("backend"), env) as terminal:
+        eventually(lambda: "429 Too Many Requests" in terminal.screen(), within=120, what="the refusal")
+        (found,) = ground.coord("owner", "session", "list")["items"]
+        assert (found["state"], found["doing"]) == ("active", "thinking")
+
+
 def test_a_compacted_session_is_restored(ground: Ground) -> None:
     ground.mail("backend", "The button is blue.")
     model = ground.model(CLAUDE, [Say("The parser is half done.")])
@@ -76,8 +88,8 @@ def test_a_compacted_session_is_restored(ground: Ground) -> None:
 
 def test_a_session_that_compacts_by_itself_is_restored(ground: Ground) -> None:
     ground.mail("backend", "The button is blue.")
-    save = Call("save_checkpoint", {"state": "The parser is half done."}, server="coord")
-    model = ground.model(CODEX, [save], [Say("A summary.")], [Say("done")])
+    saves = CODEX.shell(f"{sys.executable} -m coord checkpoint save 'The parser is half done.'")
+    model = ground.model(CODEX, saves, [Say("A summary.")], [Say("done")])
     ran = CODEX.run(model, ground.tree("backend"), ground.home, "Begin.", "-c", "model_auto_compact_token_limit=5")
     assert ran.status == 0, ran
     model.played()

@@ -147,6 +147,8 @@ def test_a_token_is_for_its_owners_eyes_and_stays(tmp_path: Path) -> None:
     assert {name: (tokens.folder / name).read_text() for name in before} == before
     assert tokens.owner(["a", "b"], f"bearer {before['b'].strip()}") == "b"
     assert tokens.owner(["a"], f"Bearer {before['b'].strip()}") is None
+    (tokens.folder / "a").write_bytes(b"\xff\n")
+    assert tokens.owner(["a", "b"], f"Bearer {before['b'].strip()}") == "b"
 
 
 @pytest.mark.parametrize("address", ["", "x", "localhost:", "1:2:x", "70000", "-1"])

@@ -161,3 +161,26 @@ def test_a_hook_in_another_language_runs_behind_a_shell_s_as_the_refusal_says(re
     git(repo, "restore", "--staged", "--worktree", HELD)
     assert commit(repo, "README.md").returncode == 0
     assert (repo / "ran").exists()
+
+
+def test_a_hook_that_pre_commit_put_aside_and_runs_is_the_guard_s_no_more(repo: Path, coord_for: Open) -> None:
+    hooks = repo / ".git/hooks"
+    hooks.mkdir(exist_ok=True)
+    mine = "#!/bin/sh\necho mine >> mine\n"
+    (hooks / "commit-msg").write_text(mine)
+    owner = coord_for("owner")
+    placing.install(owner)
+    for name in ("pre-commit", "commit-msg"):  # as `pre-commit install` does
+        (hooks / name).rename(hooks / f"{name}.legacy")
+        (hooks / name).write_text(f'#!/usr/bin/env bash\nexec .git/hooks/{name}.legacy "$@"\n')
+        (hooks / name).chmod(0o755)
+    assert found(owner, fix=True) == [("guard-missing", "mended")]
+    assert states(owner) == {"installed"}
+    assert not (hooks / "pre-commit.legacy").exists()  # nothing else was in it
+    assert (hooks / "commit-msg.legacy").read_text() == mine
+    (hooks / "pre-commit").rename(hooks / "pre-commit.legacy")
+    (hooks / "pre-commit").write_text("#!/usr/bin/env bash\nexec .git/hooks/pre-commit.legacy\n")
+    placing.uninstall(owner)
+    assert not [
+        one for one in hooks.iterdir() if "coord" in one.read_text(errors="replace") and one.suffix != ".sample"
+    ]
