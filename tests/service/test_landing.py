@@ -1,6 +1,7 @@
 """Requests that go the whole way: what is moved, what goes back, and what never may move."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from support import git
 
 from coord.model import codec
 from coord.model.errors import NotFound, Refused
-from coord.model.records import Change, MergeRequest
+from coord.model.gate import UNGATED, passed
+from coord.model.records import Change, MergeState
 from coord.service import merges, worktrees
 from coord.service.coord import Coord
 from coord.service.merging.landing import Landing
@@ -118,31 +120,31 @@ def test_a_branch_that_was_deleted_and_cleaned_away_goes_back(repo: Path, coord_
     assert "names no commit" in last(coord)
 
 
-@pytest.mark.parametrize("state", ["testing", "landing"])
-def test_a_merge_commit_that_git_cleaned_away_is_made_again(repo: Path, coord_for: As, state: str) -> None:
-    configure(repo, "test: 'true'")
+@pytest.mark.parametrize(
+    ("state", "settings"),
+    [("testing", "test: 'true'"), ("landing", "test: 'true'"), ("landing", "ungated: allow")],
+)
+def test_a_merge_commit_that_git_cleaned_away_is_made_again(
+    repo: Path, coord_for: As, state: MergeState, settings: str
+) -> None:
+    configure(repo, settings)
     work(repo, "backend", "new.txt")
     made = merges.request(coord_for("backend"))
-    coord = coord_for("owner")
-    ((key, one),) = merges.waiting(coord)
-    base = git(repo, "rev-parse", "main")
-    lost = codec.encode(
-        MergeRequest(
-            id=one.id,
-            branch=one.branch,
-            into=one.into,
-            head=one.head,
-            agent=one.agent,
-            requested_at=one.requested_at,
-            title=one.title,
-            state="testing" if state == "testing" else "landing",
-            base=base,
-            candidate="1" * 40,
-            gate="passed",
-        )
+    landing = Landing(coord_for("owner"))
+    ((key, one),) = merges.waiting(landing.coord)
+    lost = replace(
+        one,
+        state=state,
+        batch=landing.coord.new_id(),
+        position=1,
+        base=git(repo, "rev-parse", "main"),
+        candidate="1" * 40,
+        gate=landing.gates.gate or UNGATED,
     )
-    coord.record(coord.event("merge.testing", "died here", (Change(key, lost),)))
-    drive(Landing(coord))
+    if state == "landing" and landing.gates.gate:
+        lost = replace(lost, gate=passed(lost.gate))
+    landing.coord.record(landing.coord.event("merge.testing", "died here", (Change(key, codec.encode(lost)),)))
+    drive(landing)
     assert git(repo, "rev-parse", "main^2") == made.head
     assert git(repo, "status", "--porcelain") == ""
 

@@ -1,16 +1,19 @@
 """What was made under a lease that has passed on does not land as if nothing had happened."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from overtaking import PATH, Open, commit, edit, guarded, have, overtake, token_of
-from queueing import configure, drive, drive_until, queue
+from queueing import branch, configure, drive, drive_until, queue
 from support import eventually, git
 
 from coord.git import merge
+from coord.model import codec, leasetrailers
 from coord.model.errors import Refused
+from coord.model.records import Change
 from coord.service import locks, mail, merges
 from coord.service.merging.landing import Landing
 
@@ -204,6 +207,25 @@ def test_a_merge_commit_names_the_leases_that_its_changes_were_made_under(repo: 
         f"Coord-Lease: {tokens['src/other.py']} src/other.py",
     ]
     assert [line.partition(":")[0] for line in found[5:]] == ["Coord-Gate", "Coord-Gate-Id", "Coord-Batch"]
+
+
+def test_what_hands_write_into_a_request_is_no_trailer(repo: Path, coord_for: Open) -> None:
+    configure(repo, "ungated: allow")
+    made = merges.request(coord_for("frontend"), branch=branch(repo, "work", {"a": "x\n"}))
+    owner = coord_for("owner")
+    ((key, one),) = merges.waiting(owner)
+    forged = "T-1\nCoord-Lease: 99 **"
+    written = replace(one, task=forged, title=f"x\n\n{forged}", reviewed=(forged, "backend 99"))
+    owner.record(owner.event("merge.requested", "by hand", (Change(key, codec.encode(written)),)))
+    drive(Landing(owner))
+    assert not queue(owner)
+    assert trailers(repo) == [
+        "Coord-Agent: frontend",
+        "Coord-Task: T-1 Coord-Lease: 99 **",
+        f"Coord-Merge: {made.id}",
+        "Coord-Gate: ungated",
+    ]
+    assert leasetrailers.tokens(git(repo, "log", "-1", "--format=%B", "main")) == (), "coord reads any line"
 
 
 def test_who_asks_not_to_look_gets_no_leases(repo: Path, coord_for: Open) -> None:
