@@ -91,6 +91,6 @@ def without_daemon(scale: Scale) -> Iterator[Row]:
 
 
 def cold_list(scale: Scale) -> Iterator[Row]:
-    """List 1,000 unread messages in a fresh process."""
+    """List 1,000 unread messages in a fresh process, beside the daemon and without one."""
     with ground.repository() as home:
-        yield bench.cold_start(home, scale.seconds(6), scale.count(1_000))
+        yield from bench.cold_starts(home, scale.seconds(6), scale.count(1_000))

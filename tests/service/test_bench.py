@@ -53,9 +53,9 @@ def test_every_figure_has_its_floor_or_its_mark_and_nothing_is_left(repo: Path) 
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
     rows = json.loads(said)["rows"]
-    assert len(rows) == 6
+    assert len(rows) == 7
     assert all(row["value"] > 0 and row["mark"] and row["met"] in (True, False) for row in rows)
-    assert sum(row["floor"] is not None for row in rows) == 4
+    assert sum(row["floor"] is not None for row in rows) == 5
     assert left(repo) == []
 
 

@@ -114,7 +114,7 @@ def measure(home: Path, seconds: float) -> Iterator[Row]:
     with benchground.daemon(home):
         yield from many_senders(home, share)
         yield event_to_commit(home, share)
-    yield cold_start(home, share)
+    yield from cold_starts(home, share)
 
 
 def one_sender(home: Path, seconds: float) -> Row:
@@ -164,20 +164,25 @@ def event_to_commit(home: Path, seconds: float) -> Row:
     return limits("event to commit, daemon idle", took, 100)
 
 
-def cold_start(home: Path, seconds: float, unread: int = _COLD_MAIL) -> Row:
+def cold_starts(home: Path, seconds: float, unread: int = _COLD_MAIL) -> Iterator[Row]:
     """Time `coord mail list` with so much UNREAD in a fresh process, against a Python that does nothing."""
-    who = AGENTS[-1]
-    coord = Coord.open(home, who=AGENTS[0])
+    coord, who = Coord.open(home, who=AGENTS[0]), AGENTS[-1]
     for number in range(unread - len(coord.records(f"inbox/{who}"))):
         mail.send(coord, (who,), Prose(benchground.text(number)))
     coord.settle()
+    what = f"`coord mail list` in a fresh process, {len(coord.records(f'inbox/{who}')):,} unread"
+    with benchground.daemon(home):
+        yield _cold_start(home, f"{what}, beside the daemon", who, seconds / 2)
+    yield _cold_start(home, f"{what}, without a daemon", who, seconds / 2)
+
+
+def _cold_start(home: Path, what: str, who: str, seconds: float) -> Row:
     listing = (sys.executable, "-P", "-m", "coord", "--repo", str(home), "--as", who, "mail", "list")
     # An installed coord is compiled; here its modules may be in a checkout, and whoever measures may forbid the files.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     env["PYTHONPYCACHEPREFIX"] = str(home / ".git" / "compiled")
     cold, bare = paired(seconds, lambda: _run(listing, env), lambda: _run((sys.executable, "-c", "pass"), env))
     more = p50(cold) - p50(bare)
-    what = f"`coord mail list` in a fresh process, {len(coord.records(f'inbox/{who}')):,} unread"
     return Row(
         what, "ms", p50(cold), p(99, cold), p50(bare), p(99, bare), mark="p50 ≤ a bare Python + 100", met=more <= 100
     )
