@@ -9,6 +9,7 @@ import click.shell_completion
 
 from coord.faces import cli
 from coord.model.errors import Usage
+from coord.model.values import ByValue
 from coord.service import setup
 
 WELCOME = """Let many coding agents work in one repository without getting in each other's way.
@@ -18,8 +19,8 @@ watch` makes things happen by themselves. Start with `coord init`.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class WatchOptions(ByValue):
     """What `coord watch` was asked for."""
 
     detach: bool = False

@@ -18,37 +18,38 @@ import rich.text
 
 from coord.model import quoting
 from coord.model.untrusted import clean_line, clean_text
+from coord.model.values import ByValue
 
 _LEAST, _GAP = 12, 2
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Line(ByValue):
     """One line; its text may be untrusted."""
 
     text: str
     style: Style = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Body(ByValue):
     """Several lines as somebody wrote them, quoted so that they cannot pass for coord's own."""
 
     text: str
     style: Style = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Own(ByValue):
     """Several lines of coord's own, in which others' words are quoted already."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Table(ByValue):
     """Rows under headings; `styles` colour rows by position."""
 
     columns: tuple[str, ...]

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from coord.faces import jsontext
 from coord.model.errors import CoordError
 from coord.model.untrusted import clean_text
+from coord.model.values import ByValue
 
 INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Failure(ByValue):
     """What to tell a caller about an error."""
 
     exit_status: int

@@ -3,19 +3,20 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self, TextIO
 
 
-@dataclass(frozen=True, slots=True)
 class Terminal:
     """One caller's; `progress` hears how far a long reading is, None where nobody looks."""
 
-    folder: str
-    environ: Mapping[str, str]
-    out: TextIO
-    err: TextIO
-    progress: TextIO | None = None
+    def __init__(
+        self, folder: str, environ: Mapping[str, str], out: TextIO, err: TextIO, progress: TextIO | None = None
+    ) -> None:
+        self.folder = folder
+        self.environ = environ
+        self.out = out
+        self.err = err
+        self.progress = progress
 
     @property
     def encoding(self) -> str:

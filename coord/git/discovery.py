@@ -11,13 +11,14 @@ from pathlib import Path
 import git
 
 from coord.model.errors import Refused, Usage
+from coord.model.values import ByValue
 
 _UNUSUAL = re.compile(r"\bworktree\s*=", re.IGNORECASE)
 _BARE = re.compile(r"\bbare\s*=\s*(?:true|yes|on|1)\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Place(ByValue):
     """Where a caller stands: the main worktree's top, git's common directory, and the worktree's own top."""
 
     home: Path

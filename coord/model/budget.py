@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coord.model.values import ByValue
+
 LEAST = 120
 _PIECE = re.compile(r"(\n)|([A-Z]?[a-z]+)|([A-Z]+|[0-9]+)|([^\x00-\x7f]+)|([ \t]{2,})|[^ ]")
 _WORD = re.compile(r"\s*(?:[!-~]{1,20}|\S)")
@@ -18,8 +20,8 @@ _CUT = "…"
 _LONG_LINE = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Section(ByValue):
     """A part of a text under a title; `more` is the command that shows the whole of it."""
 
     title: str

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from coord.model.errors import Corrupt, Usage
 from coord.model.records import Change, Event, Process
 from coord.model.times import format_time, parse_time
+from coord.model.values import ByValue
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Noted(ByValue):
     """An event as its writer noted it; DONE says that all its changes are known to be visible."""
 
     event: Event

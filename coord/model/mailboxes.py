@@ -5,14 +5,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from coord.model import keys
+from coord.model.values import ByValue
 
 OWNER = "owner"
 ALL = "all"
 AUTO = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Reach(ByValue):
     """Where an envelope goes: mailboxes in the order they were named, and the addresses nobody has."""
 
     mailboxes: tuple[str, ...]

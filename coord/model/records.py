@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from coord.model.values import ByValue
+
 Extra = Mapping[str, str | tuple[str, ...]]
 
 Kind = Literal["note", "question", "answer", "task", "alert", "briefing", "merge"]
@@ -19,8 +21,8 @@ Mode = Literal["exclusive", "shared"]
 MergeState = Literal["queued", "testing", "landing", "landed", "conflict", "failed", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Message(ByValue):
     """One piece of mail. Its place says its state: a mailbox is unread, `read/` under it is acked."""
 
     id: str
@@ -40,8 +42,8 @@ class Message:
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Process(ByValue):
     """An operating-system process, named so that a reused pid is never mistaken for it."""
 
     pid: int
@@ -49,8 +51,8 @@ class Process:
     boot: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Lock(ByValue):
     """A lease somebody holds on a scope, with the fencing token that proves it."""
 
     scope: str
@@ -64,8 +66,8 @@ class Lock:
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Checkpoint(ByValue):
     """What an agent would need to carry on: facts noted by coord, summary and next steps in its own words."""
 
     id: str
@@ -85,8 +87,8 @@ class Checkpoint:
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Decision(ByValue):
     """A choice somebody made, why (the body), and what came of it once that is known."""
 
     id: str
@@ -102,8 +104,8 @@ class Decision:
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MergeRequest:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class MergeRequest(ByValue):
     """A branch that waits to be merged, until it has landed or gone back to its author.
 
     `after` are the requests that must land before. While it is tested it is a member of a `batch`: `candidate`
@@ -134,16 +136,16 @@ class MergeRequest:
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Change(ByValue):
     """One record's new bytes under its key; `None` removes it."""
 
     key: str
     data: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Event(ByValue):
     """Something that happened, with every change to the folders it brought: one commit on the ledger.
 
     `subject` is what a person reads after the kind (`backend -> frontend: API changed`);

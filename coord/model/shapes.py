@@ -16,6 +16,7 @@ from coord.model import ids
 from coord.model.errors import Usage
 from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message, Process, Record
 from coord.model.times import parse_time
+from coord.model.values import ByValue
 from coord.model.yamlnodes import Fields, Items, Node, Scalar, bad
 from coord.model.yamltext import Value
 
@@ -81,8 +82,8 @@ class Column:
         return written
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Table(ByValue):
     """The columns of a record in the order of its file, by key, and those it must have; NOUN names it in errors."""
 
     noun: str

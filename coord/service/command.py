@@ -32,6 +32,7 @@ from typing import (
 from typing import get_type_hints as type_hints
 
 from coord.model.errors import Usage
+from coord.model.values import ByValue
 from coord.service.coord import Coord
 
 P = ParamSpec("P")
@@ -51,8 +52,8 @@ KINDS: dict[object, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Param(ByValue):
     """One parameter of a command, as a face needs to know it."""
 
     name: str

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from coord.model import codec, ids, keys, mailboxes, quoting
 from coord.model.errors import BadRecord, Corrupt, NotFound
 from coord.model.records import Message
+from coord.model.values import ByValue
 from coord.service import named
 from coord.service.byhand import provenance
 from coord.service.coord import Coord
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Item(ByValue):
     """A message in somebody's mailbox."""
 
     message: Message
@@ -22,8 +23,8 @@ class Item:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Shown(ByValue):
     """One message wherever it is: who still has it unread, who has read it, and whether only the ledger has it."""
 
     message: Message

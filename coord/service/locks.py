@@ -10,6 +10,7 @@ from coord.model.errors import NotFound, Refused, TimedOut, Usage, WouldDeadlock
 from coord.model.leases import Ask
 from coord.model.records import Lock, Mode
 from coord.model.scope import Form
+from coord.model.values import ByValue
 from coord.service import leasebook
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -19,16 +20,16 @@ from coord.stores import oslock
 _POLL, _LONGEST_POLL = 1.0, 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Leases:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Leases(ByValue):
     """Leases that were granted, renewed, released or listed, and who waits."""
 
     locks: tuple[Lock, ...]
     waiting: tuple[Ask, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Verdict(ByValue):
     """Who may write one path now."""
 
     path: str
@@ -42,8 +43,8 @@ class Verdict:
         return self.free or self.yours
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Check(ByValue):
     """The answer to `coord lock check`."""
 
     agent: str

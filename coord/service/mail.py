@@ -8,6 +8,7 @@ from typing import Annotated
 from coord.model import codec, keys, mailboxes, quoting, times
 from coord.model.errors import BadRecord, HoldsSecret, Refused, TimedOut, UnknownAgent, Usage
 from coord.model.records import Ack, Change, Kind, Message, Priority
+from coord.model.values import ByValue
 from coord.service import delivery, letters
 from coord.service.byhand import adopt, handwritten
 from coord.service.command import Prose, command, shown
@@ -16,8 +17,8 @@ from coord.service.coord import Coord
 _POLL = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Sent(ByValue):
     """What sending did: the message, the mailboxes it is in, and why `auto` chose them."""
 
     message: Message
@@ -26,8 +27,8 @@ class Sent:
     duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Listing(ByValue):
     """Messages of a mailbox, oldest first, and how many there are in all."""
 
     mailbox: str
@@ -36,8 +37,8 @@ class Listing:
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReadMail:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ReadMail(ByValue):
     """Messages as they were read, whole, and how many wait still."""
 
     mailbox: str
@@ -46,8 +47,8 @@ class ReadMail:
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Thread:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Thread(ByValue):
     """A conversation, oldest first."""
 
     id: str

@@ -7,9 +7,11 @@ line break puts it on a line of its own even after a torn one, whose crc then fa
 from dataclasses import dataclass
 from zlib import crc32
 
+from coord.model.values import ByValue
 
-@dataclass(frozen=True, slots=True)
-class Framed:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Framed(ByValue):
     """The texts found, each with the offset behind it; END is where to read on; DAMAGED counts lines of garbage."""
 
     texts: tuple[tuple[int, str], ...]

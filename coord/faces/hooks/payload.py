@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from coord.faces.hooks import edits
 from coord.model.errors import Usage
 from coord.model.untrusted import clean_line, clean_text
+from coord.model.values import ByValue
 from coord.service.clients.names import Client
 
 Event = Literal[
@@ -41,8 +42,8 @@ _GEMINI: Mapping[str, Event] = {
 _WORDS = 2_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooked:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Hooked(ByValue):
     """One call of a hook; `name` is the client's own word for the event, `said` what its model said last.
 
     `prompt` is the beginning of what its model is asked.

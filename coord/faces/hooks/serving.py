@@ -17,6 +17,7 @@ from coord.faces.hooks.dialect import Reply
 from coord.faces.hooks.payload import Hooked
 from coord.model.errors import CoordError, TimedOut
 from coord.model.untrusted import clean_line
+from coord.model.values import ByValue
 from coord.service.session.callers import Called
 from coord.thin import hook, reach
 
@@ -90,8 +91,8 @@ def here(client: str, *, parent: int, waits: str = "") -> int:
     return given[0] if given else 1
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Work(ByValue):
     """Where a hook was called, by whom, and how long it may take."""
 
     limited: Callable[[float], AbstractContextManager[None]]

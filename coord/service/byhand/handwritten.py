@@ -9,6 +9,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from coord.model import keys
+from coord.model.values import ByValue
 from coord.service.coord import Coord
 from coord.stores import claim
 
@@ -20,8 +21,8 @@ _UNFINISHED = (".", "#", "~")
 _UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".swp", ".swx", ".crdownload", ".lock")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Found(ByValue):
     """A hand-written file: its key, and in how many seconds it will have rested long enough to be whole."""
 
     key: str

@@ -16,6 +16,7 @@ from coord.git import discovery
 from coord.model import leases, quoting, scope, scopetext, times
 from coord.model.errors import CoordError, Corrupt, LeaseHeld, Usage
 from coord.model.records import Lock
+from coord.model.values import ByValue
 from coord.service import locks
 from coord.service.coord import Coord
 from coord.service.guard import editnotes
@@ -28,8 +29,8 @@ _NO_PATH = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
 _UNNAMED = re.compile("[\x01-\x1f\x7f-\x9f\udc80-\udcff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Ruling(ByValue):
     """Whether some files may be edited: `refusal` says why not; `free` are the scopes that nobody holds.
 
     `paths` are the files below the repository's top, `own` the leases that who edits them holds over them.
@@ -42,8 +43,8 @@ class Ruling:
     own: tuple[Lock, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Taken(ByValue):
     """Leases that were taken, or why they could not be had."""
 
     locks: tuple[Lock, ...] = ()

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from coord.model.values import ByValue
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Seen(ByValue):
     """The last sign of life of an agent."""
 
     agent: str
