@@ -12,6 +12,7 @@ from coord.model.records import Change, Event, Process
 from coord.service import branches
 from coord.service.committer import Committer
 from coord.service.coord import Coord
+from coord.service.merging import stacking
 from coord.service.merging.line import Line
 from coord.service.merging.moving import Moving
 from coord.service.merging.stacking import Keyed
@@ -97,7 +98,10 @@ def _merged_again() -> None:
     def never(git: Git, base: str, head: str) -> bool:
         return False
 
-    merge.already_in = never
+    def unknown(coord: Coord, below: str, head: str) -> None:
+        return None
+
+    merge.already_in, stacking._brought = never, unknown
 
 
 def _moved_before_pushed() -> None:

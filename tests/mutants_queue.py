@@ -71,9 +71,7 @@ def _without_a_word(_real: Any) -> Any:
 MUTANTS = (
     Mutant("what is to land is not tested", "branch", bisect, "next_step", _steps(_untested)),
     Mutant("one too many lands", "branch", bisect, "next_step", _steps(_one_too_many)),
-    Mutant(
-        "leases are not looked at", "lease branch", fence, "look", lambda _: lambda coord, base, one: fence.Looked()
-    ),
+    Mutant("leases are not looked at", "lease branch", fence, "look", lambda _: lambda *_: fence.Looked()),
     Mutant(
         "conflicts are merged",
         "branch",
