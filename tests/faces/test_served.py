@@ -31,7 +31,7 @@ from coord.thin import command, reach
 
 As = Callable[..., Coord]
 _MOMENT = re.compile(
-    r'"(at|age|left|seen_at|idle|oldest)": .*|\b[0-9]+s\b'
+    r'"(at|age|left|seen_at|idle|oldest)": .*|(?<![0-9])[0-9]+s\b'
 )  # when a command looked, and how long ago something was
 _NASTY = "\x1b[31mred\x1b[0m \u202e right to left, ünïcödé 日本 \x07\nsecond line > quoted\n"
 _WORDS = {
