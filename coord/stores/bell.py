@@ -9,6 +9,7 @@ import os
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -82,7 +83,12 @@ class Bells:
 
     def folder(self, name: str) -> str:
         """Return the folder in which listeners to NAME have their FIFOs."""
-        return f"{self._folder}/{quote(name, safe='', errors='surrogateescape')}.bell"
+        return f"{self._folder}/{_quoted(name)}.bell"
+
+
+@lru_cache(maxsize=256)  # rung again and again: each send rings four
+def _quoted(name: str) -> str:
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def _open(folder: Path) -> tuple[Path, list[int]]:
