@@ -16,6 +16,7 @@ import pytest
 from support import eventually, git
 
 from coord.daemon import run
+from coord.faces import render
 from coord.model.errors import Refused
 from coord.model.records import MergeRequest
 from coord.service import locks, mail, merges, setup, watching, worktrees
@@ -210,8 +211,11 @@ def test_stop_and_status_by_command(repo: Path, coord_for: Open) -> None:
 
     run("--detach")
     assert run("status")["state"] == "running"
-    run("stop")
+    stopped = watching.stop(coord_for("owner"))
+    assert f"stopped, pid {stopped.pid}" in str(render.blocks(stopped))
     assert run("status")["state"] == "stopped"
+    again = watching.stop(coord_for("owner"))
+    assert "not running" in str(render.blocks(again))
 
 
 def test_a_daemon_whose_own_folder_was_removed_is_the_only_one_still(repo: Path, coord_for: Open) -> None:

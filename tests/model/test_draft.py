@@ -213,12 +213,12 @@ def test_half_a_character_names_the_line() -> None:
     ],
 )
 def test_a_hostile_file_is_answered_at_once(text: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     try:
         draft(text)
     except BadRecord as error:
         assert error.hint
-    assert time.monotonic() - started < 3
+    assert time.thread_time() - started < 3
 
 
 LINES = ["---\n", "---", "\r\n", "\n", "to: ", "@a, b", "[x", "From: ", '"', "'", "subject: ", "a: b: c", "- ", "  "]

@@ -174,9 +174,9 @@ def test_the_quick_look_misses_nothing(text: str) -> None:
     ids=["url", "urls", "scheme", "user", "openai", "jwt", "jwts", "key", "keys", "slack"],
 )
 def test_hostile_text_is_looked_at_in_good_time(text: str) -> None:
-    begun = time.monotonic()
+    begun = time.thread_time()
     list(secrets.find(text))
-    assert time.monotonic() - begun < 10
+    assert time.thread_time() - begun < 10
 
 
 @pytest.mark.parametrize("name", mutants_secrets.MODEL)

@@ -80,9 +80,9 @@ def test_ordinary_words_are_left_alone(text: str) -> None:
     "piece", ["\x1b[", "\x1b[0", "\x1b]", "\x1b[0;", "\x9d", "\x1b[ ", "\x1b ", "e\u0301", "\u0301"]
 )
 def test_a_long_text_is_cleaned_at_once(piece: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     clean_line(piece * 100_000 + "0" * 100_000, 72)
-    assert time.monotonic() - started < 2
+    assert time.thread_time() - started < 2
 
 
 @pytest.mark.parametrize(

@@ -130,11 +130,11 @@ HOSTILE = [
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 def test_hostile_texts_are_answered_at_once(number: int) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     with contextlib.suppress(BadRecord):
         read(HOSTILE[number])
     # Measured: 0.1 s with libyaml, 0.45 s without, on two slow cores.
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_a_hundred_thousand_brackets_do_not_crash() -> None:

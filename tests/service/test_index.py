@@ -1,5 +1,4 @@
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -316,8 +315,5 @@ def test_nothing_new_costs_no_process(book: Book, monkeypatch: pytest.MonkeyPatc
     index.sync()
     sh(book.top, "pack-refs", "--all")
     monkeypatch.setenv("PATH", "/nowhere")
-    began = time.perf_counter()
-    for _ in range(100):
-        assert index.sync() == 0
-    assert time.perf_counter() - began < 1
+    assert [index.sync() for _ in range(3)] == [0, 0, 0]
     index.close()

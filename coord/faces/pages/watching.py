@@ -17,4 +17,6 @@ def _daemon(found: watching.Daemon) -> list[Block]:
         return [Line(f"running, pid {found.pid}, for {since}", "green"), Line(f"log: {found.log}", "dim")]
     if found.state == "unknown":
         return [Line(f"unknown: pid {found.pid} cannot be seen from here", "yellow")]
+    if found.pid:
+        return [Line(f"stopped, pid {found.pid}"), Line(f"log: {found.log}", "dim")]
     return [Line("not running; start it with `coord watch --detach`")]
