@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from coord import index
+from coord import index, indexrows
 from coord.config import checks, flow
 from coord.daemon.rules import sweep
 from coord.faces import jsontext, wire
@@ -154,7 +154,7 @@ SERVICE: tuple[Mutant, ...] = (
     Mutant("who shares does not mind who holds", "acquire", leases, "_conflict", lambda _: _met),
     Mutant("renewing shortens", "acquire renew", leases, "renew", _shortened),
     Mutant("tokens begin again", "acquire release forget", index.Index, "max_token", lambda _: lambda _self: 0),
-    Mutant("tokens of several are not read", "acquire release forget", index, "_TOKEN", _pattern("(?!)")),
+    Mutant("tokens of several are not read", "acquire release forget", indexrows, "_TOKEN", _pattern("(?!)")),
     Mutant("only equal scopes meet", "acquire", leases, "overlap", lambda _: lambda one, other, _form: one == other),
     Mutant("noted work is not finished", "killed", Committer, "_finish", lambda _: lambda _self, _unfinished: []),
     Mutant("commits are not looked for", "send killed", Committer, "_held", lambda _: lambda *_given: set()),

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -322,6 +322,9 @@ def run(tree: click.Group, argv: Sequence[str], *, trace: Callable[[], None] | N
     No traceback is shown; a fault of coord's own calls TRACE where one is given.
     """
     given = Given()
+    if sys.stdout is None:  # whatever is opened next would be it
+        closed = Usage("standard output is closed", hint="send it somewhere, if only to /dev/null")
+        return _fail(closed, given, argv)
     for stream in (sys.stdout, sys.stderr):
         # A word that the stream's encoding lacks must not end a command that has done its work.
         if isinstance(stream, io.TextIOWrapper):
@@ -334,7 +337,7 @@ def run(tree: click.Group, argv: Sequence[str], *, trace: Callable[[], None] | N
         click.echo("coord: interrupted; nothing is half done", err=True)
         return report.INTERRUPTED
     except (BrokenPipeError, SystemExit):  # click leaves by itself when the reader of its output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()
         return 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
@@ -349,6 +352,18 @@ def run(tree: click.Group, argv: Sequence[str], *, trace: Callable[[], None] | N
             trace()
         again = "set COORD_DEBUG=1 and run it again for the traceback, then report it"
         return _fail(CoordError(f"an error of coord itself: {type(fault).__name__}: {fault}", hint=again), given, argv)
+
+
+def _release() -> None:
+    """Let go of what standard output does not take: Python would try that once more at its end, and fail of it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _let_go()
+
+
+def _let_go() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _from_click(fault: click.ClickException) -> CoordError:
@@ -369,8 +384,11 @@ def _no_option(fault: click.NoSuchOption, path: str) -> Usage:
 
 def _fail(error: CoordError, given: Given, argv: Sequence[str]) -> int:
     told = report.failure(error, given.terminal.encoding)
-    if given.as_json or "--json" in argv:
-        click.echo(told.json)
-    else:
-        click.echo(told.text, err=True)
+    if (given.as_json or "--json" in argv) and sys.stdout is not None:
+        with suppress(OSError):
+            click.echo(told.json)
+            return told.exit_status
+    click.echo(told.text, err=True)
+    if sys.stdout is not None:
+        _release()
     return told.exit_status

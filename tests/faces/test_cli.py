@@ -209,6 +209,29 @@ def test_a_reader_that_goes_away_early_is_no_failure(repo: Path) -> None:
         assert process.wait(30) == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("style", [(), ("--json",)])
+@pytest.mark.parametrize(("word", "told"), [("log", (6, "No space left")), ("lag", (2, "no command `coord lag`"))])
+def test_an_output_that_takes_nothing_shows_no_traceback(
+    repo: Path, word: str, told: tuple[int, str], style: tuple[str, ...], unbuffered: str
+) -> None:
+    env = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*RUN, word, *style], cwd=repo, stdout=full, stderr=subprocess.PIPE, text=True, env=env, check=False
+        )
+    assert (done.returncode, "Traceback" in done.stderr, "ignored" in done.stderr) == (told[0], False, False)
+    assert told[1] in done.stderr and done.stderr.count("  next: ") == 1
+
+
+def test_a_closed_output_is_said(repo: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *RUN, "log"], cwd=repo, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "standard output is closed" in done.stderr
+
+
 def test_a_terminal_gets_colour_a_pipe_does_not_and_no_color_is_honoured(repo: Path) -> None:
     assert "\x1b[" not in coord(repo, "status").stdout
     assert "\x1b[" in _on_terminal(repo, "status")

@@ -348,7 +348,7 @@ def test_an_output_that_takes_nothing_is_told_by_a_process_of_its_own(at_door: F
     closed = subprocess.run(
         ["sh", "-c", '"$@" >&-', "sh", *program], cwd=at_door.repo, capture_output=True, check=False
     )
-    assert closed.returncode == 1
+    assert closed.returncode == 2
 
 
 def test_how_far_a_long_reading_is_shows_on_a_terminal_alone(
