@@ -128,8 +128,9 @@ def test_nothing_is_typed_where_the_pane_is_gone_or_another_s(server: Server) ->
     pane = server.begin("> ")
     assert Pane(pane.socket, "%999", pane.pid).nudge(server.lock, waking.NOTICE) == Ended.GONE
     with subprocess.Popen(["sleep", "600"]) as other:
-        assert Pane(pane.socket, pane.id, other.pid).nudge(server.lock, waking.NOTICE) == Ended.GONE
+        ended = Pane(pane.socket, pane.id, other.pid).nudge(server.lock, waking.NOTICE)
         other.kill()
+    assert ended == Ended.GONE
     server.run("kill-server")
     assert pane.nudge(server.lock, waking.NOTICE) == Ended.GONE
     assert server.lines() == []
@@ -174,7 +175,6 @@ def test_where_there_is_no_tmux_that_is_said(
     assert server.lines() == []
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what was begun in error is not awaited
 @pytest.mark.parametrize("mutant", mutants_waking.PANE)
 def test_a_planted_fault_is_caught(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, mutant: str
