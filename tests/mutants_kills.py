@@ -115,7 +115,7 @@ def _moved_before_pushed() -> None:
 
 
 def _moved_blindly() -> None:
-    def force(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge") -> None:
+    def force(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge", **_more: object) -> None:
         git.run("update-ref", "--create-reflog", "-m", message, ref, new)
 
     merge.move = force

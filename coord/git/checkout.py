@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from coord.git import discovery, indexlock, stale
@@ -78,11 +79,12 @@ def obstacle(worktree: Path, old: str, new: str) -> str:
         return look.blocked(old, new, changes) or _unwritable(git, new, changes)
 
 
-def bring(worktree: Path, old: str, new: str, *, move: Callable[[], None] | None = None) -> None:
+def bring(worktree: Path, old: str, new: str, *, move: Callable[[int], None] | None = None) -> None:
     """Bring the index and the files at WORKTREE from commit OLD to NEW; uncommitted work elsewhere stays.
 
     The branch has moved already, or MOVE moves it: it is called once, with the index locked
     and nothing in the way, so that no `git commit` can come between the branch and its files.
+    Its git is to inherit the descriptor that MOVE is given: should that outlive us, it keeps the lock.
     Killed at any moment, calling it again (without MOVE, if that was done) finishes; doing it
     twice changes nothing.
 
@@ -101,7 +103,7 @@ def bring(worktree: Path, old: str, new: str, *, move: Callable[[], None] | None
         # Only the holder touches this name, so what lies there was left by a dead one.
         step = _Index(git, private, private / "index.coord", fd)
         try:
-            _bring(step, old, new, move)
+            _bring(step, old, new, None if move is None else partial(move, fd))
         finally:
             step.path.unlink(missing_ok=True)
 
@@ -263,8 +265,8 @@ def _bring_inside(submodule: Path, change: _Change) -> None:
     here = Git(submodule)
     words = ("update-ref", "-m", "coord: follow", "--no-deref", "HEAD", change.blob, change.was)
 
-    def move() -> None:
-        here.run(*words)
+    def move(fd: int) -> None:
+        here.run(*words, pass_fds=(fd,))
 
     bring(submodule, change.was, change.blob, move=None if here.tip("HEAD") == change.blob else move)
 

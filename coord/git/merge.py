@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from coord.git import discovery, hookfiles, stale, worktree
-from coord.git.repo import Done, Git, clean
+from coord.git.repo import LIMIT, Done, Git, clean
 from coord.model.errors import Conflict, NotFound, Refused, Unavailable, Unsigned
 
 # Git makes no fsync of loose objects by itself; git 2.36 and newer know the words.
@@ -140,7 +140,7 @@ def commit(
         env={**env, "GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date},
         config={**DURABLE, "i18n.commitEncoding": "UTF-8"},
         check=not signed,
-        **({"timeout": _SIGNS_WITHIN} if signed else {}),
+        timeout=_SIGNS_WITHIN if signed else LIMIT,
     )
     if done.status != 0:
         raise Unsigned(
@@ -172,11 +172,13 @@ def trees(git: Git, commits: Sequence[str]) -> dict[str, str]:
     return {commit: words[0] for commit, words in zip(commits, fields, strict=True) if words[1] == "tree"}
 
 
-def move(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge") -> None:
+def move(
+    git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge", pass_fds: Sequence[int] = ()
+) -> None:
     """Move REF from OLD to NEW, durably; an empty OLD means that it must not exist yet.
 
-    Bring the worktrees that stand on a branch along: see `checkout`. A hook `reference-transaction`
-    is asked: it is the one way to protect a branch in the repository itself.
+    Bring the worktrees that stand on a branch along: see `checkout`, whose lock git keeps by PASS_FDS. A hook
+    `reference-transaction` is asked: it is the one way to protect a branch in the repository itself.
 
     Raises:
         Refused: the hook says no.
@@ -184,9 +186,9 @@ def move(git: Git, ref: str, new: str, old: str, *, message: str = "coord: merge
         Unavailable: git could not write it, though it is; or another git that lives keeps it locked.
     """
     words = ("update-ref", "-m", message, "--create-reflog", "--end-of-options", ref, new, old or "0" * len(new))
-    done = git.run(*words, check=False, config=_MOVING)
+    done = git.run(*words, check=False, config=_MOVING, pass_fds=pass_fds)
     if done.status != 0 and (git.tip(ref) or "") == old and _freed(git, ref):
-        done = git.run(*words, check=False, config=_MOVING)
+        done = git.run(*words, check=False, config=_MOVING, pass_fds=pass_fds)
     if done.status == 0:
         return
     if reason := _refusal(ref, done):

@@ -22,7 +22,7 @@ from coord.model.errors import NotFound, Unavailable
 from coord.model.untrusted import clean_text
 
 OLDEST = (2, 38, 0)
-_LIMIT = 120.0
+LIMIT = 120.0
 _GRACE = 2.0
 # Where the user's git and its settings live; every other GIT_ variable could point it elsewhere.
 _KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH", "GIT_SSH", "GIT_SSH_COMMAND")
@@ -102,8 +102,9 @@ class Git:
         stdin: bytes | None = None,
         check: bool = True,
         env: Mapping[str, str] | None = None,
-        timeout: float = _LIMIT,
+        timeout: float = LIMIT,
         config: Mapping[str, str | None] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Done:
         """Run git to its end; with CHECK, any exit status but 0 is an error.
 
@@ -111,7 +112,7 @@ class Git:
             Unavailable: git failed, or took longer than TIMEOUT seconds and was ended.
         """
         source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
-        process = self.start(*args, stdin=source, env=env, config=config)
+        process = self.start(*args, stdin=source, env=env, config=config, pass_fds=pass_fds)
         with _ended(process):
             try:
                 out, err = process.communicate(stdin, timeout)

@@ -185,10 +185,10 @@ def _step(tree: Worktree, new: str, note: Path) -> None:
     here = Git(tree.path)
     ref = branches.ref(tree.branch)
 
-    def move() -> None:
+    def move(fd: int) -> None:
         if here.run("symbolic-ref", "--quiet", "HEAD", check=False).out.decode().strip() != ref:
             raise Conflict(f"{tree.path} is no longer on {tree.branch}", hint="try again")
-        merge.move(here, ref, new, tree.head, message="coord: keep up with the base")
+        merge.move(here, ref, new, tree.head, message="coord: keep up with the base", pass_fds=(fd,))
 
     with durable.faults(f"write {note}"):
         note.parent.mkdir(exist_ok=True)
@@ -216,4 +216,7 @@ def _finish(tree: Worktree, note: Path) -> None:
         old = new = ""
     if new and tree.head in (old, new):
         checkout.bring(tree.path, old, tree.head)
+        # No git of the killed one is left once that held the index; before, one may have moved the branch.
+        if tree.head != new and Git(tree.path).tip("HEAD") == new:
+            checkout.bring(tree.path, old, new)
     note.unlink()

@@ -201,7 +201,7 @@ def test_the_branch_moves_while_the_index_is_locked(top: Path) -> None:
     old, new = ends(top)
     seen = []
 
-    def move() -> None:
+    def move(_fd: int) -> None:
         done = subprocess.run(["git", "commit", "-qam", "x"], cwd=top, check=False, capture_output=True)
         seen.append(done.returncode)
         assert checkout.obstacle(top, old, new) == "it is being updated by another process"
@@ -217,7 +217,7 @@ def test_the_branch_moves_while_the_index_is_locked(top: Path) -> None:
 def test_a_move_that_fails_changes_nothing(top: Path) -> None:
     before = picture(top)
 
-    def move() -> None:
+    def move(_fd: int) -> None:
         raise Conflict("moved")
 
     with pytest.raises(Conflict):
@@ -228,7 +228,7 @@ def test_a_move_that_fails_changes_nothing(top: Path) -> None:
 def test_nothing_in_the_way_means_no_move(top: Path) -> None:
     write(top / "edit", "mine")
     with pytest.raises(Refused):
-        checkout.bring(top, *ends(top), move=lambda: pytest.fail("moved"))
+        checkout.bring(top, *ends(top), move=lambda _fd: pytest.fail("moved"))
 
 
 def test_unrelated_work_that_was_begun_meanwhile_stays(top: Path) -> None:

@@ -86,3 +86,26 @@ def test_killed_at_any_moment_it_is_before_or_after(repo: Path, coord_for: As, h
             assert git(place, "merge-base", "--is-ancestor", head, "HEAD") == ""
     print(f"cut short {cut} times")
     assert cut
+
+
+def test_a_git_that_outlives_its_caller_keeps_the_lock(repo: Path, coord_for: As) -> None:
+    with (repo / ".coord.yaml").open("a") as file:
+        file.write("worktrees: {follow: merge}\n")
+    place = Path(worktrees.add(coord_for("owner"), ("backend",)).trees[0].path)
+    private = Path(git(place, "rev-parse", "--absolute-git-dir"))
+    tip = commit(repo, ["new"], "new\n")
+    asked, go, hook = repo / ".git/asked", repo / ".git/go", repo / ".git/hooks/reference-transaction"
+    hook.parent.mkdir(exist_ok=True)
+    wait = f"touch '{asked}'; until test -e '{go}'; do sleep 0.02; done"
+    hook.write_text(f'#!/bin/sh\ntest "$1" = prepared && grep -q refs/heads/agent/backend && {{ {wait}; }}\nexit 0\n')
+    hook.chmod(0o755)
+    with subprocess.Popen([sys.executable, "-c", BRING, str(repo)], stdout=subprocess.DEVNULL) as process:
+        eventually(asked.exists, what="a branch that is about to move")
+        process.kill()
+    held = indexlock.busy(private)
+    go.touch()
+    assert "another process" in held
+    eventually(lambda: "another process" not in indexlock.busy(private), what="git has ended")
+    (found,) = keepup.update(coord_for("owner"), ("backend",)).items
+    assert found.state == "current" and git(place, "rev-parse", "HEAD") == tip
+    assert git(place, "status", "--porcelain") == "" and (place / "new").read_text() == "new\n"

@@ -113,11 +113,17 @@ class Moving:
         git, ref = self.coord.git, branches.ref(line.into)
         was, candidate = members[0][1].was or members[0][1].base, members[-1][1].candidate
         back = members if pushed else [(key, telling.again(one)) for key, one in members]
-        move: Callable[[], None] | None = None if begun else partial(merge.move, git, ref, candidate, was)
+        step = partial(merge.move, git, ref, candidate, was)
+        move: Callable[[int], None] | None = None if begun else lambda fd: step(pass_fds=(fd,))
         notes = [f"It is at {self.remotes.name} as well."] if pushed else []
         for place in places:
             try:
-                checkout.bring(place.path, was, candidate, move=move)
+                try:
+                    checkout.bring(place.path, was, candidate, move=move)
+                except Conflict:
+                    if move is None or git.tip(ref) != candidate:
+                        raise
+                    checkout.bring(place.path, was, candidate)  # a killed predecessor's git has moved it meanwhile
             except (Conflict, Refused) as fault:
                 if move is not None and git.tip(ref) != candidate:  # nothing has happened here yet
                     return self._held_off(line, back, there(place, fault.message), always=not pushed)
@@ -125,7 +131,7 @@ class Moving:
             move = None
         if move is not None:
             try:
-                move()
+                step()
             except Conflict:
                 return pushed or self._not_yet(members, MOVED_ON)
             except Refused as fault:
