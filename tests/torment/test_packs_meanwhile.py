@@ -3,11 +3,13 @@
 import random
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,22 @@ COMMANDS = (
 MOVED = re.compile(r"error: cannot lock ref 'refs/heads/coord/ledger': is at")
 PATIENCE = 5.0
 WITHIN = 60.0
+# In a process of its own, as the daemon lets it be done: a look at other gits and what follows from it lie close together,
+# and here threads would wait for each other between the two.
+JOIN = f"""
+import sys
+from contextlib import suppress
+from pathlib import Path
+from coord.git import joining
+from coord.model.errors import CoordError
+common, over = Path(sys.argv[1]), Path(sys.argv[2])
+while not over.exists():
+    before = set(common.glob("objects/pack/*.pack"))
+    with suppress(CoordError, FileNotFoundError):  # a gc took away what was to be packed: the next one does it
+        joining.at_once(common, {PATIENCE})
+        if set(common.glob("objects/pack/*.pack")) - before:
+            print("joined", flush=True)
+"""
 
 
 class Meanwhile:
@@ -51,8 +69,10 @@ class Meanwhile:
         self.joined = 0
 
     @contextmanager
-    def going(self) -> Iterator[None]:
-        threads = [threading.Thread(target=self._repeat, args=(one,)) for one in (self._write, self._join)]
+    def going(self, join: Callable[["Meanwhile"], None]) -> Iterator[None]:
+        """Write, and JOIN, until the block ends."""
+        acts = (partial(self._repeat, self._write), partial(join, self))
+        threads = [threading.Thread(target=act) for act in acts]
         for thread in threads:
             thread.start()
         try:
@@ -90,13 +110,24 @@ class Meanwhile:
         except CoordError as error:  # as a committer does, who tries again
             assert error.retryable, error
 
-    def _join(self) -> None:
-        before = set(self.top.glob(".git/objects/pack/*.pack"))
-        try:
-            joining.at_once(self.top / ".git", PATIENCE)
-            self.joined += bool(before - set(self.top.glob(".git/objects/pack/*.pack")))
-        except (CoordError, FileNotFoundError):  # a gc took away what was to be packed: the next one does it
-            return
+    def join_apart(self) -> None:
+        """Let another process join packs until it is over."""
+        end = self.top.with_name("over")
+        words = [sys.executable, "-c", JOIN, str(self.top / ".git"), str(end)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            self.over.wait()
+            end.touch()
+            self.joined = process.communicate()[0].count("joined")
+        assert process.returncode == 0
+
+    def join_here(self) -> None:
+        """Join packs in this process, into which faults were planted."""
+
+        def act() -> None:
+            with suppress(CoordError, FileNotFoundError):
+                joining.at_once(self.top / ".git", PATIENCE)
+
+        self._repeat(act)
 
 
 @pytest.fixture
@@ -127,7 +158,7 @@ def test_no_git_of_the_owners_complains_and_nothing_is_lost(
     here: Meanwhile, dropping: tuple[tuple[str, ...], ...]
 ) -> None:
     indexed, loose = list[str](), list[str]()
-    with here.going():
+    with here.going(Meanwhile.join_apart):
         for number in range(tiers.rounds(40, 5_000)):
             (here.top / "added").write_text(f"{number}\n")
             here.owner("add", "added")
@@ -147,7 +178,7 @@ def test_packs_that_go_without_a_look_are_noticed(
 ) -> None:
     monkeypatch.setattr(others, "taking_stock", lambda _: False)
     deadline = time.monotonic() + WITHIN
-    with here.going():
+    with here.going(Meanwhile.join_here):
         while not here.complaints:
             assert time.monotonic() < deadline, "nothing was noticed"
             here.owner(*command)
