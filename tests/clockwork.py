@@ -17,6 +17,7 @@ from coord.daemon.perform import Performer
 from coord.model.errors import LeaseHeld
 from coord.model.records import Lock, Priority
 from coord.service import locks, mail
+from coord.service.clock import JUMP
 from coord.service.command import Prose
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
@@ -59,7 +60,7 @@ class TwoClocks:
         self.wall, self.seconds = START, 1000.0
         self.pauses: dict[int, timedelta] = {}
         self.paused: list[tuple[datetime, timedelta]] = []
-        self.jumped: Callable[[], None] = lambda: None
+        self.jumped: Callable[[timedelta], None] = lambda _by: None
 
     def now(self) -> datetime:
         """Return the wall clock's moment."""
@@ -81,7 +82,7 @@ class TwoClocks:
 
     def jump(self, by: timedelta) -> None:
         """Set the wall clock, or let the machine sleep: the other clock does not see it."""
-        self.jumped()
+        self.jumped(by)
         self.wall += by
 
 
@@ -105,6 +106,7 @@ class World:
     number: int = 0
     left: dict[str, Left] = field(default_factory=dict)
     spared: dict[int, float] = field(default_factory=dict)
+    unseen: list[tuple[timedelta, dict[int, float]]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     jumps: int = 0
 
@@ -138,7 +140,9 @@ class World:
 
     def renew(self) -> None:
         """Renew in time by one's own clock: that must work, whatever the wall clock says."""
+        before = len(self.unseen)
         (lock,) = locks.renew(self.holder, ("src/mine",), ttl=TTL, token=self.token).locks
+        del self.unseen[:before]
         if lock.token != self.token:
             raise Broken("another token")
 
@@ -173,8 +177,15 @@ class World:
         act()
         self.clock.pauses = {}
 
-    def _before_a_jump(self) -> None:
+    def _before_a_jump(self, by: timedelta) -> None:
         self.jumps += 1
+        self.unseen.append((by, dict(self.spared)))
+        for begun in range(len(self.unseen) - 1):
+            # There and back again, and nobody read a clock meanwhile: nobody can know that it jumped.
+            if abs(sum((jump for jump, _ in self.unseen[begun:]), timedelta(0))) <= JUMP * SECOND:
+                self.spared = self.unseen[begun][1]
+                del self.unseen[begun:]
+                return
         until = self.clock.seconds + INTERVAL.total_seconds()
         for lock in self.locks():
             if lock.expires_at > self.clock.wall:
@@ -262,6 +273,7 @@ class World:
                 mail.ack(coord, tuple(waiting))
         self.left.clear()
         self.spared.clear()
+        self.unseen.clear()
 
 
 # ---- a case: what the clocks do ----

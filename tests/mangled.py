@@ -46,7 +46,7 @@ SCRAPS = (
     *('{"v":1', '"t"', "true", "1e999", "9" * 20, "task:", "merge:", "locks", "inbox/", "~1", "nan", "-1", "٣"),
 )
 HALVES = ("\ud800", "\udc80", "\udfff")
-NAMES = ("backend", "frontend", "a", "x-1", "owner", "pm-architect", "a" * 32)
+NAMES = ("backend", "frontend", "a", "x-1", "0--0", "owner", "pm-architect", "a" * 32)
 
 
 def text(rng: Random, *, halves: bool = False, most: int = 8) -> str:

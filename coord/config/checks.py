@@ -53,7 +53,9 @@ def agent_name(text: str) -> None:
 
 
 def spell_name(text: str) -> str:
-    """Return the valid agent name that is nearest to TEXT."""
+    """Return the valid agent name that is nearest to TEXT: itself, where it is one."""
+    if keys.is_agent_name(text):
+        return text
     name = ids.slug(text, 32)
     return f"{name}-agent" if name in keys.RESERVED else name
 

@@ -13,7 +13,6 @@ from coord.config import reading
 from coord.config.checks import spell_name
 from coord.config.schema import DEFAULT, Config
 from coord.config.sections import Faults, document, is_empty, plain, shown
-from coord.model import keys
 from coord.model.errors import Usage
 from coord.model.times import format_duration, parse_duration
 from coord.model.yamlnodes import Fields, Items, Node, Scalar
@@ -116,7 +115,7 @@ class _Flow:
         return name
 
     def _free_name(self, written: str) -> str:
-        name = stem = written if keys.is_agent_name(written) else spell_name(written)
+        name = stem = spell_name(written)
         while name in self._agents:
             self._bearers[stem] += 1
             name = f"{stem[:28]}-{self._bearers[stem] + 1}"
