@@ -79,6 +79,11 @@ def obstacle(worktree: Path, old: str, new: str) -> str:
         return look.blocked(old, new, changes) or _unwritable(git, new, changes)
 
 
+def is_taken(worktree: Path) -> bool:
+    """Tell whether another of us brings the checkout at WORKTREE along, or one of its gits does that outlived it."""
+    return indexlock.is_taken(worktrees.own(worktree))
+
+
 def bring(worktree: Path, old: str, new: str, *, move: Callable[[int], None] | None = None) -> None:
     """Bring the index and the files at WORKTREE from commit OLD to NEW; uncommitted work elsewhere stays.
 
@@ -90,7 +95,8 @@ def bring(worktree: Path, old: str, new: str, *, move: Callable[[int], None] | N
 
     Raises:
         Refused: uncommitted work is in the way; it stays as it is.
-        Conflict: a git, or another of us, is at work there.
+        AtWork: another of us is at work there, or its git still is.
+        Conflict: somebody else's git is.
         Unavailable: a git that lives may hold HEAD locked.
     """
     git = Git(worktree)

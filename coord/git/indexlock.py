@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from coord.model.errors import Conflict, Unavailable
+from coord.model.errors import AtWork, Conflict, Unavailable
 
 _OWN = "coord.lock"
 
@@ -23,13 +23,14 @@ def hold(private: Path) -> Iterator[int]:
     One that a dead holder left is taken over.
 
     Raises:
-        Conflict: a git, or another of us, is at work there.
+        AtWork: another of us is at work there, or its git still is.
+        Conflict: somebody else's git is.
     """
     lock = private / "index.lock"
     fd = _own(private)
     try:
         if fd is None:
-            raise Conflict(f"{private} is being updated by another process", hint="try again")
+            raise AtWork(f"{private} is being updated by another process", hint="try again")
         try:
             os.link(private / _OWN, lock)
         except FileExistsError:
@@ -57,11 +58,17 @@ def busy(private: Path) -> str:
         return ""
     if not _is_ours(private):
         return f"git is at work there, or was killed: {private / 'index.lock'} exists"
+    return "it is being updated by another process" if is_taken(private) else ""
+
+
+def is_taken(private: Path) -> bool:
+    """Tell whether another of us holds the index, or one of its gits does that outlived it. Changes nothing."""
+    if not _is_ours(private):
+        return False
     fd = _own(private)
-    if fd is None:
-        return "it is being updated by another process"
-    os.close(fd)
-    return ""
+    if fd is not None:
+        os.close(fd)
+    return fd is None
 
 
 def _own(private: Path) -> int | None:

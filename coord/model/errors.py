@@ -106,6 +106,12 @@ class HoldsSecret(Refused):
     code = "holds_secret"
 
 
+class AtWork(Conflict):
+    """Raised when another process of coord's is at the same thing; it is over when that and its gits have ended."""
+
+    code = "at_work"
+
+
 class StaleToken(Conflict):
     """Raised when a lease was acted on with a token that is no longer its own."""
 

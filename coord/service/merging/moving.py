@@ -11,7 +11,7 @@ from functools import partial
 from coord.git import checkout, merge
 from coord.git.worktree import Worktree
 from coord.model import backoff, quoting
-from coord.model.errors import Conflict, Refused
+from coord.model.errors import AtWork, Conflict, Refused
 from coord.model.gate import UNGATED, gate_name
 from coord.model.untrusted import clean_line, several
 from coord.service import branches
@@ -25,6 +25,7 @@ from coord.service.merging.stacking import Keyed
 
 _PAUSE, _LONGEST_PAUSE = 1.0, 300.0  # seconds
 MOVED_ON = "the base moved on, or a member left; stacked again"
+_FOLLOWS = "It goes on by itself when that is over; until then nothing should be committed there.\n"
 LOST = "git cleaned its merge commit away; merging again"
 
 
@@ -83,30 +84,36 @@ class Moving:
         was = line.here if line.here != base else ""
         members = [(key, replace(one, state="landing", result="", was=was)) for key, one in members]
         telling.moved(self.coord, "merge.landing", members)
-        return self.finish(line, members, places)
+        return self._go(line, members, places)
 
-    def finish(self, line: Line, members: list[Keyed], places: Sequence[Worktree] | None = None) -> bool:
-        """Move the base and bring the checkouts along; what a killed predecessor did is not done twice.
-
-        Who was found fit to land in this same step gives PLACES, and needs no second look.
-        """
+    def finish(self, line: Line, members: list[Keyed]) -> bool:
+        """Go on with what is `landing`: what a killed predecessor did is not done twice; what it judged is, anew."""
         git, base, candidate = self.coord.git, members[0][1].base, members[-1][1].candidate
-        if places is None and git.tip(candidate) is None:
+        places = checkout.standing_on(git, line.into)
+        for place in places:  # a git of the predecessor that lives still may move the base at any moment
+            if checkout.is_taken(place.path):
+                return self._held_off(line, members, there(place, "it is being updated by another process"), _FOLLOWS)
+        if git.peek(self.coord.place.common, branches.ref(line.into)) != line.here:
+            return True  # it did so since we looked
+        if git.tip(candidate) is None:
             return self._not_yet(members, LOST)
         pushed = bool(line.far) and merge.already_in(git, line.far, candidate)
         begun = line.here != (members[0][1].was or base)
         if begun and not merge.already_in(git, line.here, candidate):
             return self._not_yet(members, MOVED_ON)
-        if not (begun or pushed):
-            if line.tip != base:
-                return self._not_yet(members, MOVED_ON)
-            if places is None and not self._may_land(members):
-                return self._not_yet(members, "what it was found fit by is so no longer")
-            if self.remotes.name:
-                return self._push(line, members)
-        if places is None:
-            places = checkout.standing_on(git, line.into)
-        return self._here(line, members, places, begun=begun, pushed=pushed)
+        if begun or pushed:
+            return self._here(line, members, places, begun=begun, pushed=pushed)
+        if line.tip != base:
+            return self._not_yet(members, MOVED_ON)
+        if not self._may_land(members):
+            return self._not_yet(members, "what it was found fit by is so no longer")
+        return self._go(line, members, places)
+
+    def _go(self, line: Line, members: list[Keyed], places: Sequence[Worktree]) -> bool:
+        """Move the base: at the remote first, where there is one, and here once that has it."""
+        if self.remotes.name:
+            return self._push(line, members)
+        return self._here(line, members, places, begun=False, pushed=False)
 
     def _here(self, line: Line, members: list[Keyed], places: Sequence[Worktree], *, begun: bool, pushed: bool) -> bool:
         """Move the base here, unless that was BEGUN, with its checkouts; what was PUSHED cannot be taken back."""
@@ -118,15 +125,15 @@ class Moving:
         notes = [f"It is at {self.remotes.name} as well."] if pushed else []
         for place in places:
             try:
-                try:
-                    checkout.bring(place.path, was, candidate, move=move)
-                except Conflict:
-                    if move is None or git.tip(ref) != candidate:
-                        raise
-                    checkout.bring(place.path, was, candidate)  # a killed predecessor's git has moved it meanwhile
+                checkout.bring(place.path, was, candidate, move=move)
             except (Conflict, Refused) as fault:
-                if move is not None and git.tip(ref) != candidate:  # nothing has happened here yet
-                    return self._held_off(line, back, there(place, fault.message), always=not pushed)
+                why, has_moved = there(place, fault.message), move is None or git.tip(ref) == candidate
+                if isinstance(fault, AtWork) or (has_moved and isinstance(fault, Conflict)):
+                    return self._held_off(
+                        line, members, why, _FOLLOWS
+                    )  # left behind, its next commit would undo the merge
+                if not has_moved:
+                    return self._held_off(line, back, why, always=not pushed)
                 notes.append(f"{place.path} was left as it was: {fault.message}")
             move = None
         if move is not None:
@@ -149,11 +156,13 @@ class Moving:
             refusal.told.add(reason)
         return always
 
-    def _held_off(self, line: Line, back: Sequence[Keyed], reason: str, *, always: bool) -> bool:
+    def _held_off(
+        self, line: Line, back: Sequence[Keyed], reason: str, detail: str = "", *, always: bool = False
+    ) -> bool:
         """Let them wait, and not be tried again at once."""
         refusal = self._refused.setdefault(line.into, _Refusal(0.0, ""))
         refusal.at, refusal.reason, refusal.times = self.coord.clock.monotonic(), reason, refusal.times + 1
-        return self.hold(line, back, reason, always=always)
+        return self.hold(line, back, reason, detail, always=always)
 
     def _push(self, line: Line, members: list[Keyed]) -> bool:
         """Have the remote take what is to land; it goes on here once the remote has it."""
