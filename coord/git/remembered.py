@@ -8,7 +8,6 @@ owner's are only the blobs and trees of a merge that was resolved. For one proce
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +45,7 @@ class Memory:
             **self._aside,
             "GIT_DIR": os.fspath(self._own),
             "GIT_WORK_TREE": os.fspath(self._work),
-            "GIT_INDEX_FILE": os.fspath(folder / "index"),
+            "GIT_INDEX_FILE": os.fspath(self._work / "index"),
         }
 
     def resolve(self, ours: str, theirs: str) -> str | None:
@@ -62,7 +61,7 @@ class Memory:
         if self._rerere("remaining") or any(found[name] == marked[name] for name in found):
             return None
         self._git.run(*_merging(ours, theirs), check=False, config={**merge.DURABLE, **_STYLE})
-        index = {"GIT_INDEX_FILE": os.fspath(self._folder / "made")}
+        index = {"GIT_INDEX_FILE": os.fspath(self._work / "made")}
         self._git.run("read-tree", conflict.tree, env=index)
         lines = [f"{conflict.modes[name]} {self._blob(data)}\t".encode() + name + b"\0" for name, data in found.items()]
         self._git.run("update-index", "-z", "--index-info", stdin=b"".join(lines), env=index)
@@ -132,23 +131,31 @@ class Memory:
         return _Conflict(tree.decode(), stages, {name: next(iter(found)) for name, found in modes.items()})
 
     def _prepare(self) -> None:
+        """Make all anew but the store, and that where it is half of one: what a killed one left is no hindrance."""
         if (self._folder / "learning").exists():
-            shutil.rmtree(self._folder)
+            shutil.rmtree(self._own, ignore_errors=True)
         if not (self._own / "HEAD").exists():
-            self._own.mkdir(parents=True, exist_ok=True)
-            self._work.mkdir()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            made = self._folder / "making"
+            made.mkdir(parents=True)
             kind = self._git.text("rev-parse", "--show-object-format")
-            self._git.run("init", "--quiet", "--bare", f"--object-format={kind}", "--template=", os.fspath(self._own))
+            self._git.run("init", "--quiet", "--bare", f"--object-format={kind}", "--template=", os.fspath(made))
+            for path in (*made.rglob("*"), made):
+                sync(path)
+            made.rename(self._own)
+        self._clear()
         shutil.rmtree(self._objects, ignore_errors=True)
         self._objects.mkdir()
 
-    def _lay(self, conflict: _Conflict) -> dict[bytes, bytes]:
-        """Lay a conflict out as a merge leaves it; files have numbers, since names are others' text."""
+    def _clear(self) -> None:
         shutil.rmtree(self._work, ignore_errors=True)
         self._work.mkdir()
-        for left in (self._folder / "index", self._own / "MERGE_RR", self._own / "MERGE_RR.lock"):
-            with suppress(FileNotFoundError):
-                left.unlink()
+        for left in ("MERGE_RR", "MERGE_RR.lock"):
+            (self._own / left).unlink(missing_ok=True)
+
+    def _lay(self, conflict: _Conflict) -> dict[bytes, bytes]:
+        """Lay a conflict out as a merge leaves it; files have numbers, since names are others' text."""
+        self._clear()
         marked = self._contents([conflict.tree.encode() + b":" + name for name in conflict.modes])
         lines = []
         for number, (abouts, data) in enumerate(zip(conflict.stages.values(), marked, strict=True)):

@@ -1,5 +1,6 @@
 """Conflicts that were resolved once are not asked about again, and what comes of it is tested as all else."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,34 @@ def test_what_was_half_learned_is_learned_anew(repo: Path, coord_for: As, place:
     git(repo, "reset", "-q", "--hard", "main~1")
     asked(coord_for)
     assert (repo / "text").read_text() == text("both")
+
+
+@pytest.mark.parametrize("left", ["half a store", "no folder of work", "a lock", "half of it removed"])
+def test_what_a_killed_one_left_keeps_nobody_from_remembering(
+    repo: Path, coord_for: As, place: Path, left: str
+) -> None:
+    configure(repo, "test: 'grep -q both text'")
+    store = repo / ".git/coord/rerere"
+    if left == "half a store":
+        for folder in (store / "git/refs", store / "work"):
+            folder.mkdir(parents=True)
+        resolved(place, text("both"))
+    else:
+        resolved(place, text("both"))
+        asked(coord_for)
+        git(repo, "reset", "-q", "--hard", "main~1")
+    if left == "no folder of work":
+        shutil.rmtree(store / "work")
+        (store / "learned").unlink()  # there is something to be learned
+    if left == "a lock":
+        for folder in (store, store / "git", store / "work"):
+            for name in ("index.lock", "made.lock", "MERGE_RR.lock"):
+                (folder / name).touch()
+    if left == "half of it removed":
+        (store / "git/HEAD").unlink()
+        shutil.rmtree(store / "git/rr-cache")
+    asked(coord_for)
+    assert not queue(coord_for("owner")) and (repo / "text").read_text() == text("both")
 
 
 def test_what_is_learned_ahead_is_known_and_leaves_nothing_in_the_owners_objects(

@@ -34,8 +34,11 @@ COMMANDS = (
     ("commit-graph", "write", "--no-progress"),
     ("cat-file", "--batch-all-objects", "--batch-check", "--unordered"),
 )
-# The ledger went on while gc wrote the branches down.
-MOVED = re.compile(r"error: cannot lock ref 'refs/heads/coord/ledger': is at")
+# What git says beside any git that commits: the ledger went on while gc wrote the branches down; a file that one was
+# writing had its last name when prune, which had listed it, looked at it.
+HARMLESS = re.compile(
+    r"error: cannot lock ref 'refs/heads/coord/ledger': is at|error: Could not stat '\.git/objects/(pack|..)/tmp_\w+'$"
+)
 PATIENCE = 5.0
 WITHIN = 60.0
 # In a process of its own, as the daemon lets it be done: a look at other gits and what follows from it lie close together,
@@ -87,7 +90,7 @@ class Meanwhile:
         # What is committed after a fsck took stock it calls missing, whoever commits.
         with self.writing if words[0] == "fsck" else nullcontext():
             done = subprocess.run(["git", *words], cwd=self.top, check=False, capture_output=True, text=True)
-        said = [line for line in done.stderr.splitlines() if not MOVED.match(line)]
+        said = [line for line in done.stderr.splitlines() if not HARMLESS.match(line)]
         if done.returncode or said:
             self.complaints.append(f"git {' '.join(words)}: {done.returncode}, {said}")
         if words[0] == "clone":
