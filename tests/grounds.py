@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from doomed import Warm, warmed
@@ -13,6 +14,7 @@ from killing import Ground
 from owner import commit_by_hand, is_in
 from support import at_rest, eventually, git
 
+from coord.git import others
 from coord.service import mail, merges
 from coord.service.command import Prose
 
@@ -196,5 +198,7 @@ def ground(pristine: Path, role: str, seed: int, mutant: str = "") -> Iterator[G
     shutil.copytree(pristine, repo, symlinks=True)
     with warmed(repo, "doomed", "other") as warm:
         yield GROUNDS[role](repo, warm, random.Random(seed), mutant)
+    living = partial(others.living, repo / ".git", harmless=())
+    eventually(lambda: living(before=time.time()) is None, within=_BLOCKED, what="the end of what a killed one began")
     at_rest(repo)
-    shutil.rmtree(repo, ignore_errors=True)  # git of a killed daemon may still write there
+    shutil.rmtree(repo)

@@ -119,7 +119,9 @@ def document(text: str, faults: Faults) -> Fields:
     try:
         node = yamltext.read(text)
     except BadRecord as error:
-        faults.add(cast(int, error.facts["line"]), str(error.facts["reason"]), error.hint or _QUOTE_IT)
+        reason = str(error.facts["reason"])
+        hint = error.hint or (_QUOTE_IT if reason.startswith("not YAML") else "")
+        faults.add(cast(int, error.facts["line"]), reason, hint)
         node = None
     if isinstance(node, Items) or (isinstance(node, Scalar) and not is_empty(node)):
         faults.add(node.line, "a mapping is expected here, `key: value` on each line")

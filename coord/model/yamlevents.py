@@ -32,7 +32,7 @@ class _Open:
         if len(key) > KEY_LIMIT:
             raise bad(line, f"a key is longer than {KEY_LIMIT} characters")
         if key in self.fields:
-            raise bad(line, f"{key!r} is given twice, first on line {self.key_lines[key]}")
+            raise bad(line, f"{key!r} is given twice, first on line {self.key_lines[key]}", hint="Keep one.")
         self.key = key
         self.key_lines[key] = line
 
@@ -40,7 +40,7 @@ class _Open:
         if not self.keyed:
             self.nodes.append(node)
         elif self.key is None:
-            raise bad(node.line, "a key must be plain text, not a list or a mapping")
+            raise bad(node.line, "a key must be plain text, not a list or a mapping", hint="Quote it.")
         else:
             self.fields[self.key] = node
             self.key = None

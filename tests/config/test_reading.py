@@ -104,7 +104,7 @@ FAULTS = [
     ("format:", 1, "format: '' is no format number", "format: 1"),
     ("- a\n- b", 1, "a mapping is expected", ""),
     ("hello", 1, "a mapping is expected", ""),
-    ("leases:\n  ttl: 1m\n  ttl: 2m", 3, "'ttl' is given twice", ""),
+    ("leases:\n  ttl: 1m\n  ttl: 2m", 3, "'ttl' is given twice, first on line 2", "Keep one."),
     ("agents:\n  a:\n    domain: *.js", 3, "not YAML", "must be quoted"),
     ("agents:\n  a:\n    domain: *all", 3, "alias", "Quote"),
     ("agnets: [a]", 1, "unknown key 'agnets'", "Did you mean agents?"),

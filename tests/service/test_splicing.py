@@ -169,7 +169,15 @@ def test_what_does_not_run_coord_is_not_coords(entry: object) -> None:
 
 def test_what_the_removal_leaves_empty_goes() -> None:
     assert says(SETTINGS.removed(SETTINGS.installed('{"hooks": {}, "z": 1}'))) == {"z": 1}
-    assert SETTINGS.removed(SETTINGS.installed("{}")) == ""
+    assert SETTINGS.removed(SETTINGS.installed("")) == ""
+
+
+@pytest.mark.parametrize("text", ["{}", '{"mcpServers": {}}', '{"mcpServers": {}}\n'])
+def test_a_file_that_coord_did_not_make_stays(text: str) -> None:
+    (file, _) = claude.FILES
+    assert says(file.removed(file.installed(text))) == {"mcpServers": {}}
+    older = file.installed("").replace('["mcp"]', '["mcp", "--old"]')
+    assert file.removed(older) == ""
 
 
 def test_a_toml_server_keeps_what_was_set_beside_it() -> None:

@@ -37,20 +37,30 @@ class JsonFile:
         return self._settled(text, self.server, self.hooks)
 
     def removed(self, text: str) -> str:
-        """Return TEXT without coord's entries; nothing is left where there was nothing else."""
-        return self._settled(text, None, {})
+        """Return TEXT without coord's entries, and nothing of what coord itself makes where there is no file."""
+        return "" if self._is_made(text) else self._settled(text, None, {})
+
+    def _is_made(self, text: str) -> bool:
+        """Tell whether it is what coord, or an older version of it, would write where there was nothing."""
+        try:
+            return self.installed(text) == self.installed("")
+        except Broken:
+            return False
 
     def _settled(self, text: str, server: Mapping[str, object] | None, hooks: Mapping[str, tuple[Group, ...]]) -> str:
         if not text.strip("\ufeff \t\r\n"):
             if server is None and not hooks:
                 return text
             text = f"{text}{{}}\n"
-        document: Document | None = Document.read(text, comments=self.comments)
+        document = Document.read(text, comments=self.comments)
         # One difference after the other, each found in the text as the last edit left it.
-        while document is not None and (edit := next(_edits(document, server, hooks), None)):
+        while edit := next(_edits(document, server, hooks), None):
             path, value = edit
-            document = document.drop(path) if value is None else document.put(path, value)
-        return document.text if document is not None else ""
+            if value is not None:
+                document = document.put(path, value)
+            else:
+                document = document.drop(path) or document.put(path[:1], {})
+        return document.text
 
 
 def runs(entry: object, verb: str) -> bool:
