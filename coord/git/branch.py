@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coord.git import merge
+from coord.git import merge, objects
 from coord.git.repo import Git
 
 _RECENT = 2_000
@@ -31,8 +31,7 @@ def tips_before(git: Git, common: Path, ref: str) -> tuple[str, ...]:
     except (FileNotFoundError, NotADirectoryError):
         return ()
     named = dict.fromkeys(line[: line.find(b"\t")].split()[1] for line in reversed(lines) if line.count(b" ") > 2)
-    shown = git.run("cat-file", "--batch-check", "--buffer", stdin=b"".join(b"%s\n" % one for one in named)).out
-    return tuple(line.split()[0].decode() for line in shown.splitlines() if line.split()[1:2] == [b"commit"])
+    return tuple(one for one, kind in objects.kinds(git, [name.decode() for name in named]) if kind == "commit")
 
 
 def is_whole(git: Git, commit: str) -> bool:

@@ -11,40 +11,19 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from coord.git import discovery, indexlock, stale
+from coord.git import discovery, indexlock, output, stale
 from coord.git import worktree as worktrees
+from coord.git.output import REPOSITORY, Change
 from coord.git.repo import Done, Git, clean
 from coord.git.worktree import Worktree
 from coord.model.errors import Refused, Unavailable
 from coord.model.untrusted import several
 
 _LIMIT = 900.0
-_NOTHING = "000000"
-_SUBMODULE = "160000"
 _REQUIRED = r"^filter\..*\.required$"
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A path that differs between two commits; a mode of zeros means that it is not there."""
-
-    path: str
-    before: str
-    after: str
-    was: str
-    blob: str
-
-    @property
-    def added(self) -> bool:
-        return self.before == _NOTHING
-
-    @property
-    def removed(self) -> bool:
-        return self.after == _NOTHING
 
 
 def standing_on(git: Git, branch: str) -> tuple[Worktree, ...]:
@@ -172,9 +151,9 @@ class _Index:
         """Return the tracked paths that are not as in COMMIT, staged or not."""
         compare = ("-z", "--name-only", "--no-renames", "--ignore-submodules=dirty")
         staged = self.run("diff-index", *compare, "--cached", commit).out
-        return sorted({*_names(staged), *self.modified()})
+        return sorted({*output.paths(staged), *self.modified()})
 
-    def blocked(self, old: str, new: str, changes: Sequence[_Change]) -> str:
+    def blocked(self, old: str, new: str, changes: Sequence[Change]) -> str:
         """Say what stands in the way of the two-tree merge, or "". Changes nothing."""
         if names := sorted(set(_in_the_way(self.git.cwd, changes))):
             return f"files that git does not track are in the way: {several(names)}"
@@ -184,7 +163,7 @@ class _Index:
         done = self.run("read-tree", "-m", "-u", "-n", old, new, check=False)
         return "" if done.status == 0 else " ".join(done.err.replace("error: ", "").split())
 
-    def catch_up(self, old: str, changes: Sequence[_Change]) -> tuple[str, list[_Change]]:
+    def catch_up(self, old: str, changes: Sequence[Change]) -> tuple[str, list[Change]]:
         """Find how far a killed run came: return the tree that it reached, and the changes that are left.
 
         What lies there as NEW has it, or is gone as NEW wants it, is done, and is noted in the
@@ -196,8 +175,8 @@ class _Index:
         ahead.set(changes)
         ahead.run("update-index", "-q", "--refresh", check=False)
         unlike_new, unlike_old = set(ahead.modified()), set(self.modified())
-        done: list[_Change] = []
-        left: list[_Change] = []
+        done: list[Change] = []
+        left: list[Change] = []
         for change in changes:
             is_done = _is_gone(self.git.cwd / change.path) if change.removed else change.path not in unlike_new
             (done if is_done else left).append(change)
@@ -212,7 +191,7 @@ class _Index:
         ahead.path.unlink()
         return reached, left
 
-    def set(self, changes: Iterable[_Change]) -> None:
+    def set(self, changes: Iterable[Change]) -> None:
         """Put the paths into the copy as they are after the changes; what goes, goes first, to make room."""
         lines = [
             f"{change.after} {change.blob}\t{change.path}\0" for change in sorted(changes, key=lambda one: one.after)
@@ -221,9 +200,9 @@ class _Index:
 
     def modified(self) -> list[str]:
         """Return the paths whose file is not as the copy has it."""
-        return _names(self.run("diff-files", "-z", "--name-only", "--ignore-submodules=dirty").out)
+        return output.paths(self.run("diff-files", "-z", "--name-only", "--ignore-submodules=dirty").out)
 
-    def _drop_partial(self, change: _Change) -> None:
+    def _drop_partial(self, change: Change) -> None:
         spot = self.git.cwd / change.path
         try:
             regular = stat.S_ISREG(spot.lstat().st_mode)
@@ -236,24 +215,19 @@ class _Index:
                 spot.unlink()
 
 
-def _changes(git: Git, old: str, new: str) -> list[_Change]:
-    found = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none", old, new).out
-    fields = found.split(b"\0")
-    changes = []
-    for facts, path in zip(fields[::2], fields[1::2], strict=False):
-        before, after, was, blob, _ = facts.decode().removeprefix(":").split()
-        changes.append(_Change(os.fsdecode(path), before, after, was, blob))
-    return changes
+def _changes(git: Git, old: str, new: str) -> list[Change]:
+    words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none")
+    return output.changes(git.run(*words, old, new).out)
 
 
-def _moved_inside(top: Path, changes: Iterable[_Change]) -> Iterator[_Change]:
+def _moved_inside(top: Path, changes: Iterable[Change]) -> Iterator[Change]:
     """Yield the submodules that are checked out at TOP and get another commit."""
     for change in changes:
-        if change.before == change.after == _SUBMODULE and os.path.lexists(top / change.path / ".git"):
+        if change.before == change.after == REPOSITORY and os.path.lexists(top / change.path / ".git"):
             yield change
 
 
-def _stuck_inside(submodule: Path, change: _Change) -> str:
+def _stuck_inside(submodule: Path, change: Change) -> str:
     """Say why a submodule cannot follow, or "": nothing is fetched, and only what stands where it was left is moved."""
     here = Git(submodule)
     if here.tip(change.blob) is None:
@@ -266,7 +240,7 @@ def _stuck_inside(submodule: Path, change: _Change) -> str:
     return obstacle(submodule, change.was, change.blob)
 
 
-def _bring_inside(submodule: Path, change: _Change) -> None:
+def _bring_inside(submodule: Path, change: Change) -> None:
     """Bring a submodule along; it stands on no branch, so that its HEAD moves."""
     here = Git(submodule)
     words = ("update-ref", "-m", "coord: follow", "--no-deref", "HEAD", change.blob, change.was)
@@ -277,7 +251,7 @@ def _bring_inside(submodule: Path, change: _Change) -> None:
     bring(submodule, change.was, change.blob, move=None if here.tip("HEAD") == change.blob else move)
 
 
-def _unwritable(git: Git, new: str, changes: Sequence[_Change]) -> str:
+def _unwritable(git: Git, new: str, changes: Sequence[Change]) -> str:
     """Say which file of NEW cannot be written since a filter fails that git may not do without (LFS), or "".
 
     Git finds that out only half way. So what such filters make is made aside, for the files that change.
@@ -300,12 +274,12 @@ def _unwritable(git: Git, new: str, changes: Sequence[_Change]) -> str:
     return "" if done.status == 0 else done.err.splitlines()[-1].removeprefix("fatal: ")
 
 
-def _in_the_way(top: Path, changes: Sequence[_Change]) -> Iterator[str]:
+def _in_the_way(top: Path, changes: Sequence[Change]) -> Iterator[str]:
     """Yield what lies, untracked or ignored, where a change puts something new."""
     going = {change.path for change in changes if change.removed}
     folders: set[str] = set()
     for change in changes:
-        if change.before == _SUBMODULE and change.after.startswith("1") and change.after != _SUBMODULE:
+        if change.before == REPOSITORY and change.after.startswith("1") and change.after != REPOSITORY:
             yield from (f"{change.path}/{name}" for name in _listing(top / change.path))
         if not change.added:
             continue
@@ -319,7 +293,7 @@ def _in_the_way(top: Path, changes: Sequence[_Change]) -> Iterator[str]:
             except (FileNotFoundError, NotADirectoryError):
                 break
             if depth == len(parts) and stat.S_ISDIR(mode):
-                if change.after == _SUBMODULE:
+                if change.after == REPOSITORY:
                     break
                 yield from (inside for inside in _files(top, name) if inside not in going)
             elif stat.S_ISDIR(mode):
@@ -351,7 +325,3 @@ def _listing(folder: Path) -> list[str]:
 
 def _is_gone(spot: Path) -> bool:
     return not os.path.lexists(spot) or (spot.is_dir() and not spot.is_symlink())
-
-
-def _names(output: bytes) -> list[str]:
-    return [os.fsdecode(name) for name in output.split(b"\0") if name]

@@ -1,18 +1,17 @@
 """Commits of a code branch: when, with what words, and which paths each changed itself."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 
+from coord.git import output
+from coord.git.output import LINK
 from coord.git.repo import Git
 
 _FIELDS = 5
 _HEAD = "--format=tformat:%H%x00%P%x00%at%x00%ct%x00%B"
 _LOG = ("log", "-z", "--encoding=UTF-8", _HEAD, "--raw", "--no-abbrev", "--no-renames", "--root", "-c")
 _LATEST = 253_402_300_799  # the last second of the year 9999
-_LINK = b"120000"  # the mode of a symbolic link
 _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
 
@@ -20,7 +19,7 @@ _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 class Commit:
     """One commit; of a merge, `paths` are those that are like none of its parents'.
 
-    `links` are those of its paths that it made symbolic links; of a merge that is not told.
+    `links` are those of its paths that are symbolic links since.
     """
 
     commit: str
@@ -35,7 +34,7 @@ class Commit:
 def between(git: Git, head: str, without: Sequence[str], *, options: Sequence[str] = ()) -> Iterator[Commit]:
     """Yield the commits of HEAD that none of WITHOUT has, newest first; so bound it options such as `--remotes`."""
     done = git.run(*_LOG, *_only(git, head, without), *(("--not", *options) if options else ()), "--")
-    yield from _read(iter(done.out.split(b"\0")))
+    yield from _read(done.out)
 
 
 def last_changed(git: Git, paths: Sequence[str], since: datetime) -> dict[str, datetime]:
@@ -43,7 +42,7 @@ def last_changed(git: Git, paths: Sequence[str], since: datetime) -> dict[str, d
     found: dict[str, datetime] = {}
     if paths and git.tip("HEAD") is not None:
         done = git.run(*_LOG, f"--since=@{int(since.timestamp())}", "HEAD", "--", *paths, env=_LITERAL)
-        for commit in _read(iter(done.out.split(b"\0"))):
+        for commit in _read(done.out):
             for path in commit.paths:
                 found[path] = max(commit.committed_at, found.get(path, commit.committed_at))
     return found
@@ -53,7 +52,7 @@ def lacking(git: Git, base: str, heads: Sequence[str], paths: Sequence[str]) -> 
     """Return those of PATHS that commits of BASE changed which none of HEADS has."""
     words = ("log", "-z", "--format=", "--name-only", "--no-renames", *_only(git, base, heads))
     done = git.run(*words, "--", *paths, env=_LITERAL)
-    return frozenset(os.fsdecode(name) for name in done.out.split(b"\0") if name)
+    return frozenset(output.paths(done.out))
 
 
 def _only(git: Git, head: str, without: Sequence[str]) -> tuple[str, ...]:
@@ -67,25 +66,12 @@ def _only(git: Git, head: str, without: Sequence[str]) -> tuple[str, ...]:
     return (head, *(f"^{one}" for one in (*without, *shared)))
 
 
-def _read(tokens: Iterator[bytes]) -> Iterator[Commit]:
-    head = list(islice(tokens, _FIELDS))
-    while len(head) == _FIELDS:
-        paths: list[str] = []
-        links: list[str] = []
-        after: list[bytes] = []
-        for token in tokens:
-            about = token.removeprefix(b"\n")
-            if about.startswith(b":"):
-                paths.append(os.fsdecode(next(tokens)))
-                if about.split(b" ", 2)[1] == _LINK:
-                    links.append(paths[-1])
-            elif about:  # the changes of a merge begin with an empty one
-                after = [token]
-                break
-        commit, before, written, committed, message = (field.decode(errors="replace") for field in head)
-        times = _moment(written), _moment(committed)
-        yield Commit(commit, tuple(before.split()), *times, message, tuple(paths), tuple(links))
-        head = [*after, *islice(tokens, _FIELDS - 1)] if after else []
+def _read(printed: bytes) -> Iterator[Commit]:
+    for head, changes in output.commits(iter(printed.split(b"\0")), _FIELDS):
+        commit, before, written, committed, message = head
+        paths = tuple(one.path for one in changes)
+        links = tuple(one.path for one in changes if one.after == LINK)
+        yield Commit(commit, tuple(before.split()), _moment(written), _moment(committed), message, paths, links)
 
 
 def _moment(seconds: str) -> datetime:

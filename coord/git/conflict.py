@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from coord.git import objects, output
 from coord.git.repo import Git
 
 _LARGEST = 1 << 20
@@ -40,25 +41,21 @@ class Clash:
 
 def clashes(git: Git, ours: str, theirs: str, *, most: int) -> tuple[Clash, ...]:
     """Merge two commits, given by their whole ids, in memory, and return the first MOST paths that conflict."""
-    words = ("merge-tree", "--write-tree", "--no-messages", "-z", ours, theirs)
-    done = git.run(*words, check=False, config={"merge.conflictStyle": "diff3"})
-    tree, *stages = done.out.split(b"\0")
+    done = git.run(*output.MERGE, ours, theirs, check=False, config={"merge.conflictStyle": "diff3"})
     if done.status != 1:
         return ()
-    blobs: dict[str, dict[str, str]] = {}
-    for stage in filter(None, stages):
-        about, _, name = stage.partition(b"\t")
-        _, blob, number = about.decode().split()
-        path = os.fsdecode(name)
-        if path in blobs or len(blobs) < most:
-            blobs.setdefault(path, {})[number] = blob
-    found = {path: Clash(path, at.get("1", ""), at.get("2", ""), at.get("3", "")) for path, at in blobs.items()}
-    # A name with a line break in it cannot be told from git's own answer that there is none.
-    whole = [one for one in found.values() if one.ours and one.theirs and "\n" not in one.path]
-    merged = _contents(git, [f"{tree.decode()}:{one.path}" for one in whole])
+    tree, sides = output.merged(done.out)
+    blobs: dict[str, dict[int, str]] = {}
+    for one in sides:
+        if one.path in blobs or len(blobs) < most:
+            blobs.setdefault(one.path, {})[one.side] = one.blob
+    found = {path: Clash(path, at.get(1, ""), at.get(2, ""), at.get(3, "")) for path, at in blobs.items()}
+    whole = [clash for clash in found.values() if clash.ours and clash.theirs]
+    merged = objects.contents(git, [os.fsencode(f"{tree}:{clash.path}") for clash in whole], largest=_LARGEST)
     marks = re.compile(rb"(<{7,}) %s(?::.*)?" % ours.encode()), re.compile(rb"(>{7,}) %s(?::.*)?" % theirs.encode())
-    for one, data in zip(whole, merged, strict=True):
-        found[one.path] = replace(one, hunks=tuple(_hunks(data, *marks)))
+    for clash, data in zip(whole, merged, strict=True):
+        if data is not None and b"\0" not in data[:_BINARY_WITHIN]:
+            found[clash.path] = replace(clash, hunks=tuple(_hunks(data, *marks)))
     return tuple(found.values())
 
 
@@ -66,24 +63,6 @@ def arrivals(git: Git, start: str, tip: str, paths: Sequence[str]) -> tuple[str,
     """Return the messages of the commits by which changes of PATHS came to a branch since START, newest first."""
     words = ("log", "-z", "--first-parent", "--encoding=UTF-8", "--format=%B", f"{start}..{tip}", "--", *paths)
     return tuple(filter(None, git.run(*words, env=_LITERAL).out.decode(errors="replace").split("\0")))
-
-
-def _contents(git: Git, names: Sequence[str]) -> list[bytes]:
-    """Return the contents of files, each named by a tree and its path; nothing of those that cannot be shown."""
-    asked = [os.fsencode(name) + b"\0" for name in names]
-    sizes = git.run("cat-file", "--batch-check", "-z", stdin=b"".join(asked)).out.splitlines()
-    small = [not line.endswith(b"missing") and int(line.rpartition(b" ")[2]) <= _LARGEST for line in sizes]
-    rest = git.run("cat-file", "--batch", "-z", stdin=b"".join(
-        one for one, is_small in zip(asked, small, strict=True) if is_small)).out  # fmt: skip
-    found = []
-    for is_small in small:
-        data = b""
-        if is_small:
-            head, _, rest = rest.partition(b"\n")
-            size = int(head.rpartition(b" ")[2])
-            data, rest = rest[:size], rest[size + 1 :]
-        found.append(b"" if b"\0" in data[:_BINARY_WITHIN] else data)
-    return found
 
 
 def _hunks(data: bytes, opened: re.Pattern[bytes], closed: re.Pattern[bytes]) -> Iterator[Hunk]:

@@ -2,19 +2,17 @@
 
 from pathlib import Path
 
-from coord.git import worktree
+from coord.git import output, worktree
+from coord.git.output import LINK
 from coord.git.repo import Git
 from coord.model import keys
-
-_LINK = "120000"
 
 
 def tracked_live(git: Git) -> tuple[str, ...]:
     """Return what the index tracks of the live records, and of the links that worktrees have in their place."""
-    listed = git.run("ls-files", "-z", "--stage", "--", *keys.FOLDERS).out.decode(errors="surrogateescape").split("\0")
-    pairs = (line.partition("\t")[::2] for line in listed if line)
+    listed = output.entries(git.run("ls-files", "-z", "--stage", "--", *keys.FOLDERS).out)
     return tuple(
-        path for facts, path in pairs if keys.is_record(path) or (facts.startswith(_LINK) and path.count("/") < 2)
+        one.path for one in listed if keys.is_record(one.path) or (one.mode == LINK and one.path.count("/") < 2)
     )
 
 

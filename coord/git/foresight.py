@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from coord.git import repo, worktree
+from coord.git import objects, output, repo, worktree
 from coord.git.repo import Git
 from coord.model import foresight
 from coord.model.errors import Unavailable
 
 _MADE = "author coord <coord@coord.local> 0 +0000\ncommitter coord <coord@coord.local> 0 +0000"
 _WORKERS = 4
+_LARGEST = 1 << 24
 _MANY = 16  # in one of a store's 256 folders
 _MANY_PAIRS = 10  # a git more costs as much as four pairs
 _AT_ONCE = (2, 39, 0)  # the first git whose merge-tree takes many pairs
@@ -165,26 +166,18 @@ class Foreseer:
         return found
 
     def _one(self, first: str, second: str) -> Merged:
-        words = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", first, second)
-        done = self._git.run(*words, env=self._env, check=False)
-        tree, *names = done.out.split(b"\0")
-        return Merged(tree.decode(), tuple(os.fsdecode(name) for name in names if name) if done.status == 1 else ())
+        done = self._git.run(*output.MERGE, first, second, env=self._env, check=False)
+        tree, conflicts = output.merged(done.out)
+        return Merged(tree, tuple(dict.fromkeys(one.path for one in conflicts)))
 
     def hunks(self, places: Sequence[tuple[str, str]]) -> list[tuple[Hunk, ...]]:
-        """Return where git left marks in each of some files, a merged tree and a path in it; in binary ones nowhere."""
-        asked = b"".join(os.fsencode(f"{tree}:{path}") + b"\0" for tree, path in places)
-        if not asked:
-            return []
-        rest = self._git.run("cat-file", "--batch", "-z", stdin=asked, env=self._env).out
-        found: list[tuple[Hunk, ...]] = []
-        for _, path in places:
-            head, _, rest = rest.partition(b"\n")
-            data = b""
-            if not head.endswith(b" missing"):
-                size = int(head.rpartition(b" ")[2])
-                data, rest = rest[:size], rest[size + 1 :]
-            found.append(tuple(Hunk(path, line, lines) for line, lines in _marked(data)))
-        return found
+        """Return where git left marks in some files, each named by tree and path; not in binary or very large ones."""
+        named = [os.fsencode(f"{tree}:{path}") for tree, path in places]
+        contents = objects.contents(self._git, named, env=self._env, largest=_LARGEST)
+        return [
+            tuple(Hunk(path, line, lines) for line, lines in _marked(data or b""))
+            for (_, path), data in zip(places, contents, strict=True)
+        ]
 
 
 def _changes(fields: Iterator[bytes]) -> Iterator[Changes]:

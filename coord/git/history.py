@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import IO, Literal
 
+from coord.git import objects, output
 from coord.git.ledger import REF
+from coord.git.output import Change
 from coord.git.repo import Git
 from coord.model import ids, trailers
 from coord.model.errors import Corrupt, Unavailable
@@ -26,7 +28,6 @@ _HEAD = "--format=tformat:%H%x00%P%x00%at%x00%ct%x00%an <%ae>%x00%B"
 _FIELDS = 6
 _LATEST = 253_402_300_799  # the last second of the year 9999
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_CHUNK = 1 << 16
 _FILE = "100"  # the mode of a regular file begins so; links and submodules are no records
 
 
@@ -76,7 +77,7 @@ def entries(
     arguments = ("log", "-z", "--encoding=UTF-8", _HEAD, *order, *shown, "--end-of-options", span, "--")
     none = since is None and limit != 0
     with git.stream(*arguments) as out:
-        for entry in islice(_entries(_tokens(out)), limit):
+        for entry in islice(_entries(out), limit):
             none = False
             yield entry
     if none:
@@ -108,7 +109,7 @@ def chosen(git: Git, commits: Sequence[str]) -> Iterator[Entry]:
         wanted = "".join(f"{commit}\n" for commit in commits).encode()
         arguments = ("log", "-z", "--encoding=UTF-8", _HEAD, *_CHANGES, "--no-walk=unsorted", "--stdin", "--")
         with git.stream(*arguments, stdin=wanted) as out:
-            yield from _entries(_tokens(out))
+            yield from _entries(out)
 
 
 def tree(git: Git, commit: str) -> dict[str, str]:
@@ -119,7 +120,7 @@ def tree(git: Git, commit: str) -> dict[str, str]:
 def files(git: Git, commit: str) -> Iterator[tuple[str, str]]:
     """Yield key and blob of every file in COMMIT, read as they come from one git."""
     with git.stream("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit) as out:
-        for line in _tokens(out):
+        for line in output.tokens(out):
             about, _, path = line.partition(b"\t")
             mode, _, blob = about.decode().split(" ")
             if mode.startswith(_FILE):
@@ -133,15 +134,10 @@ def blobs(git: Git, shas: Iterable[str]) -> Iterator[bytes]:
         Corrupt: the repository does not have one of them.
     """
     wanted = list(shas)
-    if not wanted:
-        return
-    with git.stream("cat-file", "--batch", "--buffer", stdin="".join(f"{sha}\n" for sha in wanted).encode()) as out:
-        for sha in wanted:
-            words = out.readline().split()
-            if len(words) != 3:
-                raise Corrupt(f"the object {sha} is missing from {git.cwd}", hint="another clone may have it")
-            yield out.read(int(words[2]))
-            out.read(1)
+    for sha, data in zip(wanted, objects.contents(git, [sha.encode() for sha in wanted]), strict=True):
+        if data is None:
+            raise Corrupt(f"the object {sha} is missing from {git.cwd}", hint="another clone may have it")
+        yield data
 
 
 def ids_in(git: Git, base: str | None, tip: str) -> set[str]:
@@ -171,39 +167,21 @@ def blob_id(data: bytes, algorithm: str = "sha1") -> str:
     return hashlib.new(algorithm, b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
 
 
-def _tokens(out: IO[bytes]) -> Iterator[bytes]:
-    rest = b""
-    while chunk := out.read(_CHUNK):
-        *whole, rest = (rest + chunk).split(b"\0")
-        yield from whole
+def _entries(out: IO[bytes]) -> Iterator[Entry]:
+    for head, changes in output.commits(output.tokens(out), _FIELDS):
+        yield _entry(head, tuple(one for change in changes for one in _told(change)))
 
 
-def _entries(tokens: Iterator[bytes]) -> Iterator[Entry]:
-    head = list(islice(tokens, _FIELDS))
-    while len(head) == _FIELDS:
-        changes: list[tuple[Op, str, str]] = []
-        after: list[bytes] = []
-        for token in tokens:
-            about = token.removeprefix(b"\n")
-            if not about.startswith(b":"):
-                after = [token]
-                break
-            changes += _change(about.decode(), os.fsdecode(next(tokens)))
-        yield _entry(head, tuple(changes))
-        head = [*after, *islice(tokens, _FIELDS - 1)] if after else []
+def _told(change: Change) -> Iterator[tuple[Op, str, str]]:
+    """Yield what became of a regular file."""
+    if change.after.startswith(_FILE):
+        yield ("M" if change.before.startswith(_FILE) else "A"), change.path, change.blob
+    elif change.before.startswith(_FILE):
+        yield "D", change.path, change.was
 
 
-def _change(about: str, key: str) -> Iterator[tuple[Op, str, str]]:
-    """Read `:<old mode> <new mode> <old blob> <new blob> <letter>` as what became of a regular file."""
-    before, now, old, new, _ = about[1:].split(" ")
-    if now.startswith(_FILE):
-        yield ("M" if before.startswith(_FILE) else "A"), key, new
-    elif before.startswith(_FILE):
-        yield "D", key, old
-
-
-def _entry(head: list[bytes], changes: tuple[tuple[Op, str, str], ...]) -> Entry:
-    commit, before, written_at, committed_at, author, message = (field.decode(errors="replace") for field in head)
+def _entry(head: list[str], changes: tuple[tuple[Op, str, str], ...]) -> Entry:
+    commit, before, written_at, committed_at, author, message = head
     parents, at, committed = tuple(before.split()), _moment(written_at), _moment(committed_at)
     parsed = trailers.parse(message)
     if parsed is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from coord.git import discovery, hookfiles, stale, worktree
+from coord.git import discovery, hookfiles, objects, output, stale, worktree
 from coord.git.repo import LIMIT, Done, Git, clean
 from coord.model.errors import Conflict, NotFound, Refused, Unavailable, Unsigned
 
@@ -54,22 +54,17 @@ def predict(git: Git, base: str, head: str) -> Prediction:
         Refused: their histories have nothing in common.
     """
     ours, theirs = _commit(git, base), _commit(git, head)
-    words = ("merge-tree", "--write-tree", "--no-messages", "-z", "--name-only", ours, theirs)
-    done = git.run(*words, check=False, config=DURABLE)
+    done = git.run(*output.MERGE, ours, theirs, check=False, config=DURABLE)
     if "unrelated histories" in done.err:
         raise Refused(
             f"{head} and {base} share no history", hint="merge it once by hand with --allow-unrelated-histories"
         )
-    tree, *names = done.out.split(b"\0")
     # 1 means conflicts, and also some failures: those print no tree.
-    if done.status not in (0, 1) or _OID.fullmatch(tree) is None:
+    if done.status not in (0, 1) or _OID.match(done.out) is None:
         _existing(git, base), _existing(git, head)
         raise git.failure(("merge-tree",), done)
-    return Prediction(
-        tree=tree.decode(),
-        conflicts=tuple(os.fsdecode(name) for name in names if name),
-        clean=done.status == 0,
-    )
+    tree, conflicts = output.merged(done.out)
+    return Prediction(tree, tuple(dict.fromkeys(one.path for one in conflicts)), clean=done.status == 0)
 
 
 def touched_by(git: Git, base: str, head: str, paths: Sequence[str]) -> tuple[Touch, ...]:
@@ -166,10 +161,8 @@ def already_in(git: Git, base: str, head: str) -> bool:
 
 def trees(git: Git, commits: Sequence[str]) -> dict[str, str]:
     """Return the trees of those of COMMITS that exist."""
-    asked = "".join(f"{commit}^{{tree}}\n" for commit in commits)
-    lines = git.run("cat-file", "--batch-check", stdin=asked.encode()).out.decode().splitlines()
-    fields = (line.split() for line in lines)
-    return {commit: words[0] for commit, words in zip(commits, fields, strict=True) if words[1] == "tree"}
+    found = objects.kinds(git, [f"{commit}^{{tree}}" for commit in commits])
+    return {commit: tree for commit, (tree, kind) in zip(commits, found, strict=True) if kind == "tree"}
 
 
 def move(

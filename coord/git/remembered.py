@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coord.git import merge
+from coord.git import merge, objects, output
+from coord.git.output import Entry
 from coord.git.repo import Git
 from coord.git.synced import sync
 
@@ -23,11 +24,10 @@ _STYLE = {"merge.conflictStyle": "merge"}
 
 @dataclass(frozen=True, slots=True)
 class _Conflict:
-    """A merge with conflicts that rerere can know: the tree with its marks; of each path its stages and its mode."""
+    """A merge with conflicts that rerere can know: the tree with its marks; of each path its sides, all of one mode."""
 
     tree: str
-    stages: dict[bytes, list[bytes]]
-    modes: dict[bytes, str]
+    sides: dict[str, list[Entry]]
 
 
 class Memory:
@@ -57,14 +57,14 @@ class Memory:
         self._learn()
         marked = self._lay(conflict)
         self._rerere()
-        found = {name: (self._work / str(number)).read_bytes() for number, name in enumerate(conflict.modes)}
+        found = {name: (self._work / str(number)).read_bytes() for number, name in enumerate(conflict.sides)}
         if self._rerere("remaining") or any(found[name] == marked[name] for name in found):
             return None
-        self._git.run(*_merging(ours, theirs), check=False, config={**merge.DURABLE, **_STYLE})
+        self._git.run(*output.MERGE, ours, theirs, check=False, config={**merge.DURABLE, **_STYLE})
         index = {"GIT_INDEX_FILE": os.fspath(self._work / "made")}
         self._git.run("read-tree", conflict.tree, env=index)
-        lines = [f"{conflict.modes[name]} {self._blob(data)}\t".encode() + name + b"\0" for name, data in found.items()]
-        self._git.run("update-index", "-z", "--index-info", stdin=b"".join(lines), env=index)
+        lines = [f"{conflict.sides[name][0].mode} {self._blob(data)}\t{name}\0" for name, data in found.items()]
+        self._git.run("update-index", "-z", "--index-info", stdin=os.fsencode("".join(lines)), env=index)
         return self._git.run("write-tree", env=index, config=merge.DURABLE).out.decode().strip()
 
     def _blob(self, data: bytes) -> str:
@@ -108,7 +108,7 @@ class Memory:
         conflict = self._conflict(*parents) if len(parents) == len(("ours", "theirs")) else None
         if conflict is None:
             return
-        made = self._contents([commit.encode() + b":" + name for name in conflict.modes])
+        made = self._contents(commit, conflict)
         if None not in made:
             self._lay(conflict)
             self._rerere()
@@ -117,18 +117,16 @@ class Memory:
             self._rerere()
 
     def _conflict(self, ours: str, theirs: str) -> _Conflict | None:
-        done = self._git.run(*_merging(ours, theirs), check=False, env=self._aside, config=_STYLE)
-        tree, *lines = done.out.split(b"\0")
-        stages: dict[bytes, list[bytes]] = {}
-        for line in filter(None, lines):
-            about, _, name = line.partition(b"\t")
-            stages.setdefault(name, []).append(about)
-        modes = {name: {about.split()[0].decode() for about in abouts} for name, abouts in stages.items()}
-        both = all({about[-1:] for about in abouts} >= {b"2", b"3"} for abouts in stages.values())
-        plain = all(len(found) == 1 and found <= set(_REGULAR) for found in modes.values())
-        if done.status != 1 or not stages or not both or not plain:
+        done = self._git.run(*output.MERGE, ours, theirs, check=False, env=self._aside, config=_STYLE)
+        if done.status != 1:
             return None
-        return _Conflict(tree.decode(), stages, {name: next(iter(found)) for name, found in modes.items()})
+        tree, entries = output.merged(done.out)
+        stages: dict[str, list[Entry]] = {}
+        for one in entries:
+            stages.setdefault(one.path, []).append(one)
+        both = all({one.side for one in some} >= {2, 3} for some in stages.values())
+        plain = all(len({one.mode for one in some}) == 1 and some[0].mode in _REGULAR for some in stages.values())
+        return _Conflict(tree, stages) if stages and both and plain else None
 
     def _prepare(self) -> None:
         """Make all anew but the store, and that where it is half of one: what a killed one left is no hindrance."""
@@ -153,36 +151,21 @@ class Memory:
         for left in ("MERGE_RR", "MERGE_RR.lock"):
             (self._own / left).unlink(missing_ok=True)
 
-    def _lay(self, conflict: _Conflict) -> dict[bytes, bytes]:
+    def _lay(self, conflict: _Conflict) -> dict[str, bytes]:
         """Lay a conflict out as a merge leaves it; files have numbers, since names are others' text."""
         self._clear()
-        marked = self._contents([conflict.tree.encode() + b":" + name for name in conflict.modes])
+        marked = self._contents(conflict.tree, conflict)
         lines = []
-        for number, (abouts, data) in enumerate(zip(conflict.stages.values(), marked, strict=True)):
+        for number, (sides, data) in enumerate(zip(conflict.sides.values(), marked, strict=True)):
             (self._work / str(number)).write_bytes(data or b"")
-            lines += [about + b"\t" + str(number).encode() + b"\0" for about in abouts]
-        Git(self._work).run("update-index", "-z", "--index-info", stdin=b"".join(lines), env=self._env)
-        return {name: data or b"" for name, data in zip(conflict.modes, marked, strict=True)}
+            lines += [f"{one.mode} {one.blob} {one.side}\t{number}\0" for one in sides]
+        Git(self._work).run("update-index", "-z", "--index-info", stdin="".join(lines).encode(), env=self._env)
+        return {name: data or b"" for name, data in zip(conflict.sides, marked, strict=True)}
 
     def _rerere(self, *words: str) -> bytes:
         return Git(self._work).run("rerere", *words, env=self._env, config=_RERERE).out
 
-    def _contents(self, specs: Sequence[bytes]) -> list[bytes | None]:
-        """Return what some COMMIT:PATH hold, None of those that are not there."""
-        words, lines = ("cat-file", "--batch", "-z"), b"".join(spec + b"\0" for spec in specs)
-        rest = self._git.run(*words, stdin=lines, env=self._aside).out
-        found: list[bytes | None] = []
-        for spec in specs:
-            if rest.startswith(spec + b" missing\n"):
-                found.append(None)
-                rest = rest[len(spec) + len(b" missing\n") :]
-                continue
-            head, _, rest = rest.partition(b"\n")
-            size = int(head.rpartition(b" ")[2])
-            found.append(rest[:size])
-            rest = rest[size + 1 :]
-        return found
-
-
-def _merging(ours: str, theirs: str) -> tuple[str, ...]:
-    return ("merge-tree", "--write-tree", "--no-messages", "-z", ours, theirs)
+    def _contents(self, tree: str, conflict: _Conflict) -> list[bytes | None]:
+        """Return what the paths of a conflict are in a tree, None of those that are not there."""
+        named = [os.fsencode(f"{tree}:{path}") for path in conflict.sides]
+        return list(objects.contents(self._git, named, env=self._aside))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coord.git import merge
+from coord.git import merge, objects
 from coord.git.repo import Git, clean
 from coord.model.errors import Refused, Unsigned
 from coord.model.untrusted import several
@@ -35,14 +35,9 @@ class Original:
 
 def originals(git: Git, base: str, head: str) -> tuple[Original, ...]:
     """Return the commits of HEAD that BASE has not, the oldest first."""
-    listed = git.run("rev-list", "--reverse", "--topo-order", f"{base}..{head}").out
-    data, found = git.run("cat-file", "--batch", stdin=listed).out, list[Original]()
-    while data:
-        facts, _, rest = data.partition(b"\n")
-        commit, _, size = facts.decode().split()
-        found.append(_read(commit, rest[: int(size)]))
-        data = rest[int(size) + 1 :]
-    return tuple(found)
+    listed = git.text("rev-list", "--reverse", "--topo-order", f"{base}..{head}").split()
+    contents = objects.contents(git, [commit.encode() for commit in listed])
+    return tuple(_read(commit, data or b"") for commit, data in zip(listed, contents, strict=True))
 
 
 def _read(commit: str, data: bytes) -> Original:

@@ -1,5 +1,6 @@
 """Which files below a folder the code branch keeps, as the checkout's index has them."""
 
+from coord.git import output
 from coord.git.discovery import Place
 from coord.git.repo import Git
 from coord.model.errors import Unavailable
@@ -30,6 +31,6 @@ class Tracked:
         stamp = found.st_ino, found.st_mtime_ns, found.st_size
         known = self._known.get(folder)
         if known is None or known[0] != stamp:
-            listed = self._git.text("ls-files", "-z", "--", folder).split("\0")
-            known = self._known[folder] = (stamp, frozenset(filter(None, listed)))
+            listed = output.paths(self._git.run("ls-files", "-z", "--", folder).out)
+            known = self._known[folder] = (stamp, frozenset(listed))
         return known[1]

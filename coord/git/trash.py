@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from coord.git import merge, worktree
+from coord.git import merge, output, worktree
+from coord.git.output import REPOSITORY
 from coord.git.repo import Git, clean
 from coord.model import ids
 from coord.model.errors import Conflict, Refused
@@ -16,7 +17,6 @@ PREFIX = "refs/coord/trash"
 STAMP = "%Y%m%dT%H%M%SZ"
 KEPT, STAGED = "coord: kept from ", "coord: staged on "
 KEEPER = ("coord", "coord@coord.local")
-_REPOSITORY = b"160000"
 # Commits that only the worktree's own files name while something is half done, autostashed work included.
 _HELD = (
     "MERGE_HEAD",
@@ -91,26 +91,22 @@ def _trees(here: Git, private: Path) -> tuple[str, str]:
         if (private / "index").exists():
             # With its time: git tells by it which files may have changed since in the same second.
             shutil.copy2(private / "index", copy)
-        unmerged = here.run("ls-files", "-z", "--unmerged", env=env).out
+        unmerged = {one.path: one for one in output.entries(here.run("ls-files", "-z", "--unmerged", env=env).out)}
         # Only the files of a conflict are kept: its other sides are in the commits that are held.
-        if settled := b"".join(b"0 %s\t%s\0" % (b"0" * 40, name) for name in _names(unmerged)):
-            here.run("update-index", "-z", "--index-info", stdin=settled, env=env)
+        if settled := "".join(f"0 {one.blob}\t{one.path}\0" for one in unmerged.values()):
+            here.run("update-index", "-z", "--index-info", stdin=os.fsencode(settled), env=env)
         staged = here.run("write-tree", env=env, config=merge.DURABLE).out.decode().strip()
         before, changed = _repositories(here, env), _changed_inside(here, env)
         added = here.run("add", "--all", "--", ":/", env=env, config=merge.DURABLE, check=False)
-        odd = [name.partition(b"\t")[2] for name in _repositories(here, env) - before] or changed
+        odd = [one.path for one in _repositories(here, env) - before] or changed
         if added.status != 0 or odd:
-            reason = f"{clean(os.fsdecode(odd[0]))} is a repository of its own" if odd else added.err
+            reason = f"{clean(odd[0])} is a repository of its own" if odd else added.err
             raise Refused(
                 f"{here.cwd} cannot be kept whole: {reason}",
                 hint="commit and push what a repository inside it holds, or move it out of the worktree",
             )
         files = here.run("write-tree", env=env, config=merge.DURABLE).out.decode().strip()
     return staged, files
-
-
-def _names(unmerged: bytes) -> Iterator[bytes]:
-    yield from dict.fromkeys(line.partition(b"\t")[2] for line in unmerged.split(b"\0") if line)
 
 
 def _held(here: Git, private: Path) -> Iterator[str]:
@@ -121,13 +117,13 @@ def _held(here: Git, private: Path) -> Iterator[str]:
                     yield tip
 
 
-def _repositories(here: Git, env: Mapping[str, str]) -> set[bytes]:
+def _repositories(here: Git, env: Mapping[str, str]) -> set[output.Entry]:
     """Return what the index says of repositories inside the worktree: git keeps their numbers, not their files."""
-    listed = here.run("ls-files", "-z", "--stage", env=env).out.split(b"\0")
-    return {line for line in listed if line.startswith(_REPOSITORY)}
+    listed = output.entries(here.run("ls-files", "-z", "--stage", env=env).out)
+    return {one for one in listed if one.mode == REPOSITORY}
 
 
-def _changed_inside(here: Git, env: Mapping[str, str]) -> list[bytes]:
+def _changed_inside(here: Git, env: Mapping[str, str]) -> list[str]:
     """Return the submodules that hold changes of their own."""
-    fields = here.run("diff-files", "-z", "--raw", "--ignore-submodules=none", env=env).out.split(b"\0")
-    return [name for facts, name in zip(fields[::2], fields[1::2], strict=False) if _REPOSITORY in facts]
+    found = output.changes(here.run("diff-files", "-z", "--raw", "--ignore-submodules=none", env=env).out)
+    return [one.path for one in found if REPOSITORY in (one.before, one.after)]

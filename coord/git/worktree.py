@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coord.git import discovery, refs
+from coord.git import discovery, output, refs
 from coord.git.refs import HEADS
 from coord.git.repo import Git, clean
 from coord.model import keys
@@ -218,8 +218,8 @@ def links(home: Path, worktree: Path, mailboxes: Sequence[str]) -> tuple[tuple[P
     home, worktree = Path(os.path.realpath(home)), Path(os.path.realpath(worktree))
     if home == worktree:
         return ()
-    tracked = Git(worktree).run("ls-files", "-z", "--", *keys.FOLDERS).out.split(b"\0")
-    owned = {os.fsdecode(name).partition("/")[0] for name in tracked if name}
+    tracked = output.paths(Git(worktree).run("ls-files", "-z", "--", *keys.FOLDERS).out)
+    owned = {name.partition("/")[0] for name in tracked}
     found: list[tuple[Path, Path]] = []
     for folder in keys.FOLDERS:
         spot = worktree / folder

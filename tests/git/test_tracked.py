@@ -1,5 +1,7 @@
 """What the index names, asked of git only when it may have changed."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,14 @@ def test_an_index_that_did_not_change_is_not_asked_again(repo: Path) -> None:
     (repo / ".git" / "HEAD").rename(repo / ".git" / "HEAD.away")  # git would find no repository any more
     assert tracked.below("web_app") is before
     (repo / ".git" / "HEAD.away").rename(repo / ".git" / "HEAD")
+
+
+def test_a_name_is_told_byte_for_byte(repo: Path) -> None:
+    blob = git(repo, "hash-object", "-w", "README.md")
+    subprocess.run(  # no file: not every file system has such names
+        ["git", "update-index", "-z", "--index-info"],
+        cwd=repo,
+        check=True,
+        input=b"100644 %s\tinbox/\xff\0" % blob.encode(),
+    )
+    assert Tracked(find(repo), Git(repo)).below("inbox") == {os.fsdecode(b"inbox/\xff")}

@@ -20,11 +20,11 @@ def sh(cwd: Path, *args: str, status: int = 0) -> str:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A linked worktree on its branch `work`, one commit ahead of main."""
     home = tmp_path.resolve() / "home"
     home.mkdir()
-    sh(home, "init", "-q", "-b", "main")
+    sh(home, "init", "-q", "-b", "main", f"--object-format={getattr(request, 'param', 'sha1')}")
     sh(home, "config", "user.name", "t")
     sh(home, "config", "user.email", "t@example.invalid")
     (home / "a").write_text("a\n")
@@ -121,6 +121,7 @@ def conflict(tree: Path, *command: str) -> None:
     sh(tree, *command, status=1)
 
 
+@pytest.mark.parametrize("tree", ["sha1", "sha256"], indirect=True)
 @pytest.mark.parametrize("command", [("merge", "-q", "main"), ("rebase", "-q", "main"), ("cherry-pick", "main")])
 def test_a_conflicted_worktree_is_kept(tree: Path, command: tuple[str, ...]) -> None:
     conflict(tree, *command)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from coord.git import commits, worktree
+from coord.git import commits, output, worktree
 from coord.git import message as messages
 from coord.git.commits import Commit
 from coord.git.repo import Git
@@ -140,9 +140,9 @@ def _staged(coord: Coord) -> set[str]:
     index = os.environ.get("GIT_INDEX_FILE", "")
     env = {"GIT_INDEX_FILE": str(coord.place.top / index)} if index else {}
     words = ("diff", "--cached", "--name-only", "--no-renames", "-z")
-    found = _names(git.run(*words, env=env).out)
+    found = set(output.paths(git.run(*words, env=env).out))
     if (merged := git.tip("MERGE_HEAD")) is not None:
-        found &= _names(git.run(*words, merged, env=env).out)
+        found.intersection_update(output.paths(git.run(*words, merged, env=env).out))
     return found
 
 
@@ -158,10 +158,6 @@ def _pushed(coord: Coord, told: str) -> tuple[Span, ...]:
         without = [one for one in (base, old) if one.strip("0") and git.tip(one)]
         found.append(Span(base, new, tuple(commits.between(git, new, without, options=("--remotes",)))))
     return tuple(found)
-
-
-def _names(listed: bytes) -> set[str]:
-    return {os.fsdecode(name) for name in listed.split(b"\0") if name}
 
 
 def _held_by_others(coord: Coord, agent: str, paths: Sequence[str]) -> dict[str, Lock]:
