@@ -1,9 +1,9 @@
 """One View per cycle: what is in the folders now, read again only where it changed."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from coord.daemon import settled
@@ -20,54 +20,11 @@ from coord.service.clock import Pace
 from coord.service.coord import Coord
 from coord.service.foresight import Forecast, Place
 from coord.service.wake import calling
+from coord.stores.statcache import StatCache
 
 R = TypeVar("R")
 _REMINDERS = ("mail.reminded", "mail.escalated")
 _LEVELS = {"1": 1, "2": 2, "3": 3}  # anybody may commit to the ledger, and write anything there
-
-
-@dataclass
-class _Cache:
-    """Parsed records by key, valid while the file is the same one unchanged; TRUSTED ones are not looked at again.
-
-    What tells a file from a changed one is kept as a hash: of ten thousand, numbers of their own would take megabytes.
-    """
-
-    stamps: dict[str, int] = field(default_factory=dict)
-    parsed: dict[str, object] = field(default_factory=dict)
-
-    def get(
-        self,
-        path: str,
-        key: str,
-        parse: Callable[[bytes, str], R],
-        read: Callable[[str], bytes | None],
-        *,
-        trusted: bool = False,
-    ) -> R | None:
-        known = self.parsed.get(key)
-        if trusted and known is not None:
-            return known  # type: ignore[return-value]  # one key is always parsed by the same function
-        try:
-            found = os.stat(path, follow_symlinks=False)
-        except OSError:
-            return None
-        stamp = looks.short(found.st_ino, found.st_mtime_ns, found.st_size)
-        if self.stamps.get(key) == stamp:
-            return known  # type: ignore[return-value]
-        data = read(key)
-        if data is None:
-            return None
-        try:
-            parsed: R | None = parse(data, key)
-        except BadRecord:
-            parsed = None
-        self.stamps[key], self.parsed[key] = stamp, parsed
-        return parsed
-
-    def keep(self, seen: set[str]) -> None:
-        for key in self.stamps.keys() - seen:
-            del self.stamps[key], self.parsed[key]
 
 
 class Observer:
@@ -76,7 +33,10 @@ class Observer:
     def __init__(self, coord: Coord, foreseen: Callable[[], Forecast | None] = lambda: None) -> None:
         self.coord = coord
         self._foreseen = foreseen
-        self._cache = _Cache()
+        home = str(coord.home)
+        self._messages = StatCache[Waiting](home)
+        self._locks = StatCache[Lock](home)
+        self._merges = StatCache[MergeRequest](home)
         self._looks = looks.Looks(coord)
         self._unguarded = Unguarded(coord)
         self._pace: Pace | None = None
@@ -92,11 +52,8 @@ class Observer:
         if self._pace is None:
             self._pace = Pace.at(now, monotonic)
         self._pace = self._pace.then(now, monotonic, coord.config.watch.scan_every)
-        inbox = list(self._messages(full))
-        locks = tuple(self._locks())
-        queued = set(coord.records(keys.MERGES))
-        if len(self._cache.stamps) > len(inbox) + len(locks) + len(queued):
-            self._cache.keep({waiting.key for waiting in inbox} | {keys.lock(lock) for lock in locks} | queued)
+        inbox = list(self._unread(full))
+        locks = tuple(self._held())
         return View(
             now=now,
             config=coord.config,
@@ -112,7 +69,7 @@ class Observer:
             read=self._read() if full else (),
             locks=locks,
             dead_holders=_dead(locks),
-            merges=tuple(self._merges()),
+            merges=tuple(self._queued()),
             conflicts=tuple(self._conflicts()),
             behind=tuple(self._behind()),
             settled=settled.look(coord) if full else Settled(),
@@ -166,37 +123,49 @@ class Observer:
         for one in handwritten.waiting(self.coord):
             yield Dropped(one.key, one.ripe_in)
 
-    def _messages(self, full: bool) -> Iterator[Waiting]:
+    def _unread(self, full: bool) -> Iterator[Waiting]:
         """Yield what is unread. Nobody changes a message but by hand, and a FULL look comes soon."""
         coord = self.coord
         if self._reminded is None:
             self._reminded = _reminders(coord)
-        home = str(coord.home)
+        listed: list[str] = []
         for name in (*coord.config.names, mailboxes.OWNER):
-            for key in coord.records(keys.mailbox(name)):
-                if keys.is_read(key) or keys.id_in(key) is None:
-                    continue
-                found: Waiting | None = self._cache.get(f"{home}/{key}", key, _head, self._bytes, trusted=not full)
-                if found is not None:
+            here = [key for key in coord.records(keys.mailbox(name)) if not keys.is_read(key) and keys.id_in(key)]
+            listed += here
+            for key in here:
+                if (found := self._messages.get(key, self._head, trusted=not full)) is not None:
                     told = self._reminded.get((name, found.id), 0) if self._reminded else 0
                     yield replace(found, reminded=told) if told else found
+        self._messages.keep(listed)
 
-    def _locks(self) -> Iterator[Lock]:
-        for key in self.coord.records("locks"):
-            lock: Lock | None = self._cache.get(f"{self.coord.home}/{key}", key, codec.decode_lock, self._bytes)
-            if lock is not None:
-                yield lock
+    def _held(self) -> Iterator[Lock]:
+        listed = self.coord.records("locks")
+        read = partial(self._decoded, codec.decode_lock)
+        yield from (lock for key in listed if (lock := self._locks.get(key, read)) is not None)
+        self._locks.keep(listed)
 
-    def _merges(self) -> Iterator[MergeRequest]:
-        for key in self.coord.records(keys.MERGES):
-            path = f"{self.coord.home}/{key}"
-            request: MergeRequest | None = self._cache.get(path, key, codec.decode_merge_request, self._bytes)
-            if request is not None:
-                yield request
+    def _queued(self) -> Iterator[MergeRequest]:
+        listed = self.coord.records(keys.MERGES)
+        read = partial(self._decoded, codec.decode_merge_request)
+        yield from (request for key in listed if (request := self._merges.get(key, read)) is not None)
+        self._merges.keep(listed)
 
-    def _bytes(self, key: str) -> bytes | None:
+    def _head(self, key: str) -> Waiting | None:
+        """Read what rules ask of a message."""
+        message = self._decoded(codec.decode_message, key)
+        if message is None:
+            return None
+        box, sender = sys.intern(key.split("/")[1]), sys.intern(message.sender)
+        return Waiting(key, box, sender, message.priority, message.sent_at, message.expires_at)
+
+    def _decoded(self, decode: Callable[[bytes, str], R], key: str) -> R | None:
         stored = self.coord.store.get(key)
-        return stored.data if stored is not None else None
+        if stored is None:
+            return None
+        try:
+            return decode(stored.data, key)
+        except BadRecord:
+            return None
 
     def _read(self) -> tuple[Read, ...]:
         tip = self.coord.ledger.tip()
@@ -205,13 +174,6 @@ class Observer:
             since = self.coord.index.live_since(keys.READ)
             self._ledger_read = (tip, tuple(Read(key, at) for key, at in since.items()))
         return self._ledger_read[1]
-
-
-def _head(data: bytes, key: str) -> Waiting:
-    """Decode what rules ask of a message."""
-    message = codec.decode_message(data, key)
-    box, sender = sys.intern(key.split("/")[1]), sys.intern(message.sender)
-    return Waiting(key, box, sender, message.priority, message.sent_at, message.expires_at)
 
 
 def _dead(locks: tuple[Lock, ...]) -> tuple[int, ...]:

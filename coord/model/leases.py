@@ -71,18 +71,20 @@ def blockers(held: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form, n
     Nobody overtakes a waiter, but what the asker holds already, in this mode or
     exclusively, no waiter can delay: it would wait for the asker itself.
     """
-    standing = list(_standing(held, queue, ask, form, now))
+    standing = list(_standing(live(held, now), queue, ask, form))
     locks = (one for one in standing if isinstance(one, Lock))
     return (*locks, *sorted((one for one in standing if isinstance(one, Ask)), key=lambda other: other.ticket))
 
 
-def is_blocked(held: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form, now: datetime) -> bool:
-    """Tell whether anything stands in the way of ASK; one thing found is enough, so that a crowd costs little."""
-    return next(_standing(held, queue, ask, form, now), None) is not None
-
-
-def _standing(held: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form, now: datetime) -> Iterator[Lock | Ask]:
+def unblocked(held: Iterable[Lock], queue: Sequence[Ask], form: Form, now: datetime) -> Iterator[Ask]:
+    """Yield who of the QUEUE has nothing in the way now, in its order."""
     current = live(held, now)
+    for ask in queue:
+        if next(_standing(current, queue, ask, form), None) is None:  # one thing is enough: a crowd costs little
+            yield ask
+
+
+def _standing(current: Sequence[Lock], queue: Sequence[Ask], ask: Ask, form: Form) -> Iterator[Lock | Ask]:
     yield from (lock for lock in current if _conflict(lock, ask) and _meet((lock.scope,), ask.scopes, form))
     mine = [lock.scope for lock in current if lock.holder == ask.holder and lock.mode in (ask.mode, "exclusive")]
     fresh = [scope for scope in ask.scopes if not any(contains(own, scope, form) for own in mine)]
@@ -232,10 +234,8 @@ def _holds_up(ask: Ask, blocker: Lock | Ask) -> bool:
 def next_in_line(held: Sequence[Lock], queue: Sequence[Ask], released: Lock, form: Form, now: datetime) -> Ask | None:
     """Return the first waiter for RELEASED's scope whom nothing blocks once that lease is gone."""
     left = [lock for lock in held if (lock.scope, lock.token) != (released.scope, released.token)]
-    for ask in sorted(queue, key=lambda ask: ask.ticket):
-        if _meet((released.scope,), ask.scopes, form) and not is_blocked(left, queue, ask, form, now):
-            return ask
-    return None
+    first = unblocked(left, sorted(queue, key=lambda ask: ask.ticket), form, now)
+    return next((ask for ask in first if _meet((released.scope,), ask.scopes, form)), None)
 
 
 # ---- saying it ----

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from coord.model import codec, ids, keys, leases, quoting, times
@@ -23,6 +23,7 @@ from coord.service import delivery, steadiness
 from coord.service.clock import Pace
 from coord.service.coord import Coord
 from coord.stores import oslock
+from coord.stores.statcache import StatCache
 
 GUARD = "leases"
 _REMEMBERED = 1024
@@ -214,9 +215,8 @@ class Book:
 
     def wake(self) -> None:
         """Wake every waiter whom nothing blocks now."""
-        for ask in self.queue:
-            if not leases.is_blocked(self.held, self.queue, ask, self.coord.form, self.now):
-                self.coord.bells.ring(bell(ask.holder))
+        for ask in leases.unblocked(self.held, self.queue, self.coord.form, self.now):
+            self.coord.bells.ring(bell(ask.holder))
 
     def _without(self, gone: Sequence[Lock]) -> "Book":
         return replace(self, held=tuple(lock for lock in self.held if lock not in gone))
@@ -262,54 +262,57 @@ def _lease(lock: Lock) -> Lease:
     return lock.scope, lock.holder, lock.token
 
 
+# Whoever stays and asks often, as a daemon does for all hooks, finds the same leases and tickets each time.
+
+
+@lru_cache(maxsize=8)
+def _seen(home: str) -> StatCache[Lock]:
+    return StatCache(home)
+
+
 def _held(coord: Coord) -> tuple[tuple[str, Lock], ...]:
-    found = []
-    for key in coord.records("locks"):
-        stored = coord.store.get(key)
-        if stored is None:
-            continue
-        try:
-            found.append((key, _decoded(stored.data, key)))
-        except BadRecord as fault:
-            # A lease that cannot be read may be anybody's: to go on as if it were free would
-            # let two write. Say so and how to mend it.
-            raise BadRecord(
-                fault.message, hint=f"mend or delete {key}; the ledger has it as it was: git show coord/ledger:{key}"
-            ) from None
-    return tuple(found)
+    listed, seen, read = coord.records("locks"), _seen(str(coord.home)), partial(_lock, coord)
+    found = tuple((key, lock) for key in listed if (lock := seen.get(key, read)) is not None)
+    seen.keep(listed)
+    return found
+
+
+def _lock(coord: Coord, key: str) -> Lock | None:
+    stored = coord.store.get(key)
+    try:
+        return None if stored is None else codec.decode_lock(stored.data, key)
+    except BadRecord as fault:
+        # A lease that cannot be read may be anybody's: to go on as if it were free would
+        # let two write. Say so and how to mend it.
+        raise BadRecord(
+            fault.message, hint=f"mend or delete {key}; the ledger has it as it was: git show coord/ledger:{key}"
+        ) from None
 
 
 def _waiters(coord: Coord) -> tuple[Ask, ...]:
-    folder = coord.private / "waiting"
+    folder = f"{coord.private}/waiting"
     try:
         names = sorted(name for name in os.listdir(folder) if ids.is_ulid(name))
     except OSError:
         return ()
     found = []
     for name in names:
-        path = folder / name
+        path = f"{folder}/{name}"
         try:
-            ask = _ask(path.read_text(encoding="utf-8"))
+            ask = _ask(path)
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if ask.process is not None and _is_dead(ask.process, int(time.monotonic())):
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
             continue
         found.append(ask)
     return tuple(found)
 
 
-# Whoever stays and asks often finds the same leases and tickets each time, and parsing them cost most of the time.
-
-
 @lru_cache(maxsize=_REMEMBERED)
-def _decoded(data: bytes, key: str) -> Lock:
-    return codec.decode_lock(data, key)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _ask(ticket: str) -> Ask:
-    plain = json.loads(ticket)
+def _ask(path: str) -> Ask:
+    """Read a ticket, which is written once."""
+    plain = json.loads(Path(path).read_text(encoding="utf-8"))
     mode: Mode = "shared" if plain["mode"] == "shared" else "exclusive"
     scopes = plain["scopes"]
     if not isinstance(scopes, list):

@@ -13,6 +13,7 @@ from coord.git import history
 from coord.model import keys
 from coord.service.coord import Coord
 from coord.service.livefolders import MARKER
+from coord.stores.statcache import short
 
 What = Literal[
     "only in files",
@@ -30,7 +31,6 @@ _TOO_LARGE = "too large"
 _BY_HAND = ("only in files", "only in ledger", "differs")
 # A file may change twice within one tick of the file system's clock, 2 s at worst (FAT).
 _TICK = timedelta(seconds=2)
-_SHORT = (1 << 60) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,6 @@ class Drift:
     def by_hand(self) -> bool:
         """Whether somebody's hands did this, so that `reconcile` can record it."""
         return self.what in _BY_HAND
-
-
-def short(*facts: object) -> int:
-    """Return a number to know FACTS by again; one that Python keeps in less memory than any hash."""
-    return hash(facts) & _SHORT
 
 
 class Looks:
