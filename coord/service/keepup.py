@@ -108,31 +108,48 @@ def bring(coord: Coord, name: str, *, rebase: bool = False) -> Update:
         NotFound: it has none.
     """
     with coord.exclusive(FOLDER):
-        path = coord.worktree_of(name)
-        tree = next((one for one in worktree.all_of(coord.git) if one.path == path and path.is_dir()), None)
-        if tree is None:
-            raise NotFound(f"{name} has no worktree at {path}", hint=f"coord worktree add {name}")
-        note = coord.private / FOLDER / f"{name}.json"
-        _finish(tree, note)
-        base = branches.base(coord)
-        tip = branches.tip(coord, base)
-        here = Git(path)
-        if base == tree.branch or merge.already_in(here, tree.head, tip):
-            return Update(name, str(path), "current", tree.head)
-        if why := heldback.unready(tree):
-            return Update(name, str(path), "waits", tree.head, why)
-        rebases = rebase or coord.config.worktrees.follow == "rebase"
+        base, tree, note = branches.base(coord), _tree(coord, name), coord.private / FOLDER / f"{name}.json"
         try:
-            new = _target(coord, name, tree, (base, tip), rebases=rebases)
-            if not merge.already_in(here, new, tree.head):
-                trash.put(here, tree.head, name, coord.now(), f"{trash.KEPT}{tree.branch}")
-            _step(tree, new, note)
+            if _finish(tree, note):
+                tree = _tree(coord, name)
+            update = _brought(coord, name, tree, (base, branches.tip(coord, base)), note, rebase=rebase)
         except (Refused, Unsigned) as fault:
-            return Update(name, str(path), "stuck", tree.head, fault.message)
+            return Update(name, str(tree.path), "stuck", tree.head, fault.message)
         except Conflict as fault:
-            return Update(name, str(path), "waits", tree.head, fault.message)
-        coord.record(coord.event("worktree.followed", f"{name}: {base}", agent=delivery.COORD, was=tree.head, now=new))
-        return Update(name, str(path), "brought", new)
+            return Update(name, str(tree.path), "waits", tree.head, fault.message)
+        if update.state == "brought":
+            went = coord.event(
+                "worktree.followed", f"{name}: {base}", agent=delivery.COORD, was=tree.head, now=update.head
+            )
+            coord.record(went)
+        return update
+
+
+def _tree(coord: Coord, name: str) -> Worktree:
+    path = coord.worktree_of(name)
+    tree = next((one for one in worktree.all_of(coord.git) if one.path == path and path.is_dir()), None)
+    if tree is None:
+        raise NotFound(f"{name} has no worktree at {path}", hint=f"coord worktree add {name}")
+    return tree
+
+
+def _brought(coord: Coord, name: str, tree: Worktree, base: tuple[str, str], note: Path, *, rebase: bool) -> Update:
+    """Bring a worktree along that nobody left half way.
+
+    Raises:
+        Refused, Unsigned: it cannot follow.
+        Conflict: something else is at work there.
+    """
+    here, (branch, tip) = Git(tree.path), base
+    if branch == tree.branch or merge.already_in(here, tree.head, tip):
+        return Update(name, str(tree.path), "current", tree.head)
+    if why := heldback.unready(tree):
+        return Update(name, str(tree.path), "waits", tree.head, why)
+    new = _target(coord, name, tree, base, rebases=rebase or coord.config.worktrees.follow == "rebase")
+    if not merge.already_in(here, new, tree.head):
+        trash.put(here, tree.head, name, coord.now(), f"{trash.KEPT}{tree.branch}")
+    _step(tree, new, note)
+    return Update(name, str(tree.path), "brought", new)
 
 
 def _target(coord: Coord, name: str, tree: Worktree, base: tuple[str, str], *, rebases: bool) -> str:
@@ -205,13 +222,18 @@ def _step(tree: Worktree, new: str, note: Path) -> None:
     note.unlink()
 
 
-def _finish(tree: Worktree, note: Path) -> None:
-    """Finish what a killed one began: where it moved the branch, the files follow; else only its lock goes."""
+def _finish(tree: Worktree, note: Path) -> bool:
+    """Finish what a killed one began, if one did: where it moved the branch, the files follow; else its lock goes.
+
+    Raises:
+        Refused: what was changed there since lies in the way.
+        Conflict: the killed one's git is at work there still, or somebody else's.
+    """
     try:
         told = json.loads(note.read_bytes())
         old, new = str(told["old"]), str(told["new"])
     except FileNotFoundError:
-        return
+        return False
     except (ValueError, KeyError, TypeError):  # only what was written whole bears this name
         old = new = ""
     if new and tree.head in (old, new):
@@ -220,3 +242,4 @@ def _finish(tree: Worktree, note: Path) -> None:
         if tree.head != new and Git(tree.path).tip("HEAD") == new:
             checkout.bring(tree.path, old, new)
     note.unlink()
+    return True

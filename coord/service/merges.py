@@ -12,7 +12,7 @@ from coord.model.untrusted import clean_line
 from coord.service import branches, named, watching, worktrees
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
-from coord.service.merging import fence
+from coord.service.merging import fence, telling
 from coord.service.merging import waiting as folder
 from coord.service.merging.waiting import GUARD
 
@@ -104,7 +104,8 @@ def retry(
     """
     old = show(coord, which)
     with coord.exclusive(GUARD):
-        if old.id in folder.found(coord):
+        waiting = folder.found(coord)
+        if old.id in waiting:
             raise Refused(f"{old.id} waits still", hint=f"coord merge show {old.id}")
         if _ended(coord, old.id) == "merge.landed":
             raise Refused(f"{old.id} has landed", hint="commit something more, then `coord merge request`")
@@ -113,20 +114,15 @@ def retry(
         head = branches.tip(coord, name)
         if branch and not merge.already_in(coord.git, head, old.head):
             raise Refused(f"{name} does not hold {old.head[:12]}", hint=f"git merge {old.head[:12]}, on {name}")
-        waiting = folder.found(coord)
-        made = MergeRequest(
+        made = replace(
+            telling.again(old),
             id=coord.new_id(),
             branch=name,
-            into=old.into,
             head=head,
-            agent=old.agent,
             requested_at=coord.now(),
-            title=old.title,
-            priority=old.priority,
-            task=old.task,
             after=tuple(one for one in old.after if one in waiting),
-            body=old.body,
-            extra=old.extra,
+            reviewed=(),  # that was of the branch as it was
+            result="",
         )
         _enqueue(coord, made, who=who, again=old.id)
     return made

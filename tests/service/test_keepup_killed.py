@@ -1,5 +1,6 @@
 """Killed while it brings a worktree along: the next call finishes, and leaves nothing that stops a git."""
 
+import json
 import random
 import subprocess
 import sys
@@ -109,3 +110,21 @@ def test_a_git_that_outlives_its_caller_keeps_the_lock(repo: Path, coord_for: As
     (found,) = keepup.update(coord_for("owner"), ("backend",)).items
     assert found.state == "current" and git(place, "rev-parse", "HEAD") == tip
     assert git(place, "status", "--porcelain") == "" and (place / "new").read_text() == "new\n"
+
+
+def test_where_work_lies_in_the_way_of_what_was_begun_it_is_stuck_and_the_others_follow(
+    repo: Path, coord_for: As
+) -> None:
+    owner = coord_for("owner")
+    place = Path(worktrees.add(owner, ("backend", "frontend")).trees[0].path)
+    old, tip = git(place, "rev-parse", "HEAD"), commit(repo, ["new"], "new\n")
+    note = repo / ".git/coord" / keepup.FOLDER / "backend.json"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(json.dumps({"old": old, "new": tip}))
+    git(place, "update-ref", "refs/heads/agent/backend", tip)  # so it was left
+    (place / "new").write_text("mine\n")
+    stuck, brought = keepup.update(owner, ("backend", "frontend")).items
+    assert (stuck.state, brought.state) == ("stuck", "brought") and "new" in stuck.why
+    (place / "new").unlink()
+    assert keepup.update(owner, ("backend",)).items[0].state == "current"
+    assert (place / "new").read_text() == "new\n" and git(place, "status", "--porcelain") == ""
