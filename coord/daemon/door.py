@@ -19,6 +19,7 @@ Answer = Callable[[socket.socket, Sequence[bytes]], None]
 """Serves one visitor, in a thread of its own, who said these fields after the name; the socket is closed afterwards."""
 
 _PATIENCE = 10.0
+_PAUSE = 0.1
 
 
 @contextmanager
@@ -30,11 +31,13 @@ def opened(private: Path, answers: Mapping[str, Answer], say: Callable[[str], No
     """
     with durable.faults(f"open a door in {private}"):
         listener = _listening(private)
-    thread = threading.Thread(target=_welcome, args=(listener, answers, say), daemon=True, name="coord-door")
+    over = threading.Event()
+    thread = threading.Thread(target=_welcome, args=(listener, answers, say, over), daemon=True, name="coord-door")
     thread.start()
     try:
         yield
     finally:
+        over.set()
         with suppress(OSError):
             (private / reach.DOOR).unlink()
         with suppress(OSError):
@@ -78,13 +81,20 @@ def _bind(listener: socket.socket, private: Path, name: str) -> None:
         os.close(folder)
 
 
-def _welcome(listener: socket.socket, answers: Mapping[str, Answer], say: Callable[[str], None]) -> None:
-    while True:
+def _welcome(
+    listener: socket.socket, answers: Mapping[str, Answer], say: Callable[[str], None], over: threading.Event
+) -> None:
+    told = False
+    while not over.is_set():
         try:
             visitor, _ = listener.accept()
-        except OSError:
-            return  # closed
-        threading.Thread(target=_serve, args=(visitor, answers, say), daemon=True, name="coord-visitor").start()
+            threading.Thread(target=_serve, args=(visitor, answers, say), daemon=True, name="coord-visitor").start()
+            told = False
+        except (OSError, RuntimeError) as fault:  # closed; or out of files, or of threads, which passes
+            if not (told or over.is_set()):
+                say(f"visitors wait at the door: {fault}")
+                told = True
+            over.wait(_PAUSE)
 
 
 def _serve(visitor: socket.socket, answers: Mapping[str, Answer], say: Callable[[str], None]) -> None:

@@ -51,7 +51,9 @@ class Backoff:
     def failed(self, action: Action, now: float) -> int:
         """Note a failure and return how many there were in a row."""
         count = self.failures.get(action, (0, 0.0))[0] + 1
-        wait = backoff.pause(count, _FIRST, _LONGEST)
+        wait, longest = backoff.pause(count, _FIRST, _LONGEST), _LONGEST.total_seconds()
+        # What nobody has asked for since, as what was about a file that is gone, is not remembered for ever.
+        self.failures = {one: known for one, known in self.failures.items() if now < known[1] + longest}
         self.failures[action] = (count, now + wait.total_seconds())
         return count
 

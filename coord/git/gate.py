@@ -128,7 +128,9 @@ class Running:
         self._step_begun = time.monotonic()
         self._begun_at = _size(step.log)
         self._slot.forget()
+        self._ending = "error"  # where it cannot begin: what follows would run on what lies there
         self._process = begin()
+        self._ending = None
 
     def _advance(self) -> None:
         # A command's wrapper ends with its group, so that its own status says nothing: it noted the command's.

@@ -109,7 +109,7 @@ class Foresight:
             return Forecast(base, coord.now(), (), ())
         with coord.store.exclusive(GUARD):
             foreseer = Foreseer(coord.git, coord.place.common, coord.private / GUARD)
-            if foreseer.trim() or len(self._merged) > _REMEMBERED:
+            if foreseer.trim() or len(self._merged) + len(self._changes) > _REMEMBERED:
                 self._changes, self._merged, self._hunks, self._states = {}, {}, {}, {}
             trees = self._trees()
             with ThreadPoolExecutor(1) as beside:

@@ -1,4 +1,6 @@
 import contextlib
+import os
+import resource
 import socket
 import subprocess
 import sys
@@ -7,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from support import eventually
 
 from coord.daemon import door
+from coord.thin import reach
 
 ASK = """
 import sys; sys.path.insert(0, sys.argv[1])
@@ -92,3 +96,23 @@ def test_strangers_end_nothing(repo: Path, private: Path, said: list[str], words
             assert stranger.recv(100) == b""
     assert ask(repo) == "[0, 400000]"
     assert [("a fault" in line) for line in said] == ([True] if words == b"4\nfail" else [])
+
+
+def test_where_files_run_out_visitors_wait_and_are_served_when_there_are_some(
+    private: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(private)  # a socket's path may have no more than some hundred characters
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
+        visitor.settimeout(20)
+        free = os.dup(0)
+        os.close(free)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+            visitor.connect("door")
+            eventually(lambda: said, what="that nobody can come in")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        reach.send(visitor, b"echo", b"a")
+        assert reach.receive(visitor) == [b"a"]
+    assert len(said) == 1 and "Too many open files" in said[0]

@@ -342,3 +342,18 @@ def test_a_step_may_run_in_a_folder_of_the_commit(top: Path) -> None:
     assert finish(steps(top, "ls", cwd="app")).tail == "inner"
     missing = finish(steps(top, "true", cwd="none"))
     assert (missing.passed, missing.reason) == (False, "error") and "none" in missing.tail
+
+
+def test_where_the_checkout_cannot_begin_nothing_is_tested_and_nothing_passes(top: Path) -> None:
+    assert finish(begin(top, "test -e a")).passed
+    sh(top, "rm", "-q", "a")
+    sh(top, "commit", "-qm", "without")
+    running, log = begin(top, "test -e a"), top / ".git/coord/gate.log"
+    log.unlink()
+    log.mkdir()  # so that what comes after the cleaning has nowhere to complain
+    with pytest.raises(IsADirectoryError):
+        finish(running)
+    log.rmdir()
+    found = finish(running)
+    assert (found.passed, found.reason, found.status) == (False, "error", None)
+    assert not finish(begin(top, "test -e a")).passed
