@@ -281,8 +281,11 @@ class World:
 JUMPS = (HOUR, -HOUR, DAY, -DAY, 3 * DAY, -3 * DAY, 9 * HOUR, 10 * MINUTE, -20 * SECOND, 6 * SECOND)
 
 
-def one_case(world: World, ticks: int = 10) -> None:
-    """Run a random schedule of TICKS, in each of which the holder renews once, then let all become due."""
+def one_case(world: World, ticks: int = 10, pauses: float = 0.3) -> None:
+    """Run a random schedule of TICKS, in each of which the holder renews once, then let all become due.
+
+    In so many of them (0.65 at most) the clock is set in the middle of what somebody does.
+    """
     chance = world.chance
     if chance.random() < 0.4:
         edge = chance.choice((END_OF_32_BITS, END_OF_32_BITS, *CHANGES))
@@ -310,7 +313,7 @@ def one_case(world: World, ticks: int = 10) -> None:
             world.clock.jump(9 * HOUR)
             world.clock.go(chance.randint(0, 2) * SECOND)
         for deed in deeds:
-            if what > 0.7 and deed != world.abandon:
+            if what > 1 - pauses and deed != world.abandon:
                 world.pause_within(deed, jump)
                 what = 0
             else:
