@@ -6,7 +6,8 @@ The committer also finishes what a dead process, or a power cut, left half done:
 is noted, so applying its changes again is all that is missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar
 
@@ -27,12 +28,9 @@ _RETRIES = 50
 
 
 class Committer:
-    """Moves events from the journal to the ledger, each exactly once, in the order they were noted.
+    """Moves events from the journal to the ledger, each exactly once, in the order they were noted."""
 
-    `in_flight` are the events that this process is recording, in whichever of its threads.
-    """
-
-    in_flight: ClassVar[set[str]] = set()
+    _in_flight: ClassVar[set[str]] = set()  # what this process is recording, in whichever of its threads
 
     def __init__(self, store: FileStore, journal: Journal, git: Git, ledger: Ledger, clock: Clock) -> None:
         self.store = store
@@ -40,6 +38,15 @@ class Committer:
         self.git = git
         self.ledger = ledger
         self.clock = clock
+
+    @contextmanager
+    def recording(self, event_id: str) -> Iterator[None]:
+        """Leave an event alone while it is noted and published: this process lives, and so does whoever is at it."""
+        self._in_flight.add(event_id)
+        try:
+            yield
+        finally:
+            self._in_flight.discard(event_id)
 
     def settle(self) -> int:
         """Commit every event noted before and return how many there were.
@@ -112,7 +119,7 @@ class Committer:
 
     def _abandoned(self, noted: Noted) -> bool:
         if noted.process == oslock.me():
-            return noted.event.id not in self.in_flight
+            return noted.event.id not in self._in_flight
         return oslock.is_alive(noted.process) is False
 
     def _consumed(self, change: Change) -> bool:

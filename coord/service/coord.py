@@ -310,17 +310,16 @@ class Coord:
             self.journal.append(event, writer)
             noted = True
 
-        self.committer.in_flight.add(event.id)
         try:
-            self.store.apply(event.changes, commit=note)
-            with suppress(CoordError):  # all is visible already; without the mark it is made so once more
-                self.journal.done(event.id)
+            with self.committer.recording(event.id):
+                self.store.apply(event.changes, commit=note)
+                with suppress(CoordError):  # all is visible already; without the mark it is made so once more
+                    self.journal.done(event.id)
         except CoordError as fault:
             if not noted:
                 raise
             self.left = fault
         finally:
-            self.committer.in_flight.discard(event.id)
             self._unsettled = not self.bells.ring(DAEMON_BELL)
         if not self.commits:
             with suppress(CoordError):  # it has happened all the same, and whoever settles says so

@@ -15,6 +15,7 @@ from coord.service.command import Prose, command, shown
 from coord.service.coord import Coord
 
 _POLL = 1.0
+_FIRST, _ALL = 100, 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -155,7 +156,7 @@ def list_(
     *,
     mailbox_: Annotated[str, "whose; default: your own"] = "",
     read: Annotated[bool, "also what was read"] = False,
-    limit: Annotated[int, "at most this many, oldest first"] = 100,
+    limit: Annotated[int, "at most this many, oldest first"] = _FIRST,
 ) -> Listing:
     """List the messages that wait for you. Looking never consumes.
 
@@ -322,7 +323,7 @@ def wait(
     coord.settle()
     with coord.store.watch(keys.mailbox(name)) as bell:
         while True:
-            listing = list_(coord, mailbox_=name)
+            listing = list_(coord, mailbox_=name, limit=_ALL if from_ or thread else _FIRST)
             chosen = tuple(item for item in listing.items if _counts(item.message, from_, thread))
             if chosen:
                 return replace(listing, items=chosen)

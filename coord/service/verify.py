@@ -106,8 +106,9 @@ def reconcile(coord: Coord, found: Sequence[Drift]) -> int:
         events = tuple(hands.Hands(coord, [one for one in found if one in now]).events())
         for event in events:
             # Noted as done: the files are as they are, and `record` would write them again.
-            coord.journal.append(event, oslock.me())
-            coord.journal.done(event.id)
+            with coord.committer.recording(event.id):
+                coord.journal.append(event, oslock.me())
+                coord.journal.done(event.id)
     coord.committer.settle()
     return len(events)
 

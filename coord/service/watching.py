@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -91,7 +92,8 @@ def stop(
     found = find(coord)
     if found.state != "running" or found.pid is None:
         return found
-    os.kill(found.pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it has just ended
+        os.kill(found.pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout.total_seconds()
     while find(coord).state == "running":
         if time.monotonic() > deadline:

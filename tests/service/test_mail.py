@@ -161,6 +161,16 @@ def test_wait_returns_when_mail_comes_from_another_process(repo: Path, coord_for
     assert time.monotonic() - began < 10
 
 
+def test_wait_finds_whom_it_waits_for_behind_any_number_of_others(coord_for: Open) -> None:
+    with coord_for("backend") as others, coord_for("security") as one:
+        for _ in range(101):
+            mail.send(others, ("frontend",), Prose("other"))
+        sent = mail.send(one, ("frontend",), Prose("this"))
+    for named in ({"from_": "security"}, {"thread": sent.message.id}):
+        got = mail.wait(coord_for("frontend"), timeout=timedelta(milliseconds=50), **named)
+        assert [item.message.body for item in got.items] == ["this"] and got.unread == 102
+
+
 def test_wait_gives_up(coord_for: Open) -> None:
     with pytest.raises(TimedOut):
         mail.wait(coord_for("frontend"), timeout=timedelta(milliseconds=50))

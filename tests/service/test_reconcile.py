@@ -12,6 +12,7 @@ from coord.model import codec, keys
 from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message, Record
 from coord.service import mail, verify
 from coord.service.coord import Coord
+from coord.stores.journal import Journal
 
 As = Callable[..., Coord]
 
@@ -40,6 +41,22 @@ def test_moving_to_read_is_an_acknowledgement(repo: Path, coord_for: As) -> None
     assert {(op, changed) for op, changed, _ in entry.changes} == {("D", key), ("A", keys.as_read(key))}
     assert (repo / keys.as_read(key)).is_file()
     assert not (repo / key).exists()
+
+
+def test_what_hands_write_while_it_is_noted_what_they_did_before_stays(repo: Path, coord_for: As) -> None:
+    key = sent(coord_for)
+    coord, before = coord_for("owner"), (repo / key).read_bytes()
+
+    class Interrupted(Journal):
+        def done(self, event_id: str) -> None:
+            drop(repo, key, before + b"twice\n")
+            coord_for("owner").committer.settle()  # as another thread of this process may
+            super().done(event_id)
+
+    drop(repo, key, before + b"once\n")
+    coord.journal = Interrupted(coord.private / "journal")
+    assert verify.reconcile(coord, verify.drift(coord)) == 1
+    assert (repo / key).read_bytes() == before + b"twice\n"
 
 
 def test_moving_and_editing_at_once_is_still_an_acknowledgement(repo: Path, coord_for: As) -> None:
