@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from coord.model.errors import CoordError
 from coord.service.byhand import adopt, handwritten
 from coord.service.coord import Coord
 
@@ -71,6 +70,6 @@ class Adopting:
             if found.ripe_in > 0 and not whole:
                 return found.ripe_in
             adopt.adopt(self._coord, key)
-        except (CoordError, OSError):
-            self._ring()  # it tries again, at growing intervals, and says what is the matter
+        except Exception:  # whatever it is
+            self._ring()  # the loop tries again, at growing intervals, and says what is the matter
         return 0.0

@@ -48,9 +48,10 @@ class Committing:
                     self._tell()
                     untold, told_at = False, time.monotonic()
                 failures = 0
-            except (CoordError, OSError) as fault:
+            except Exception as fault:  # one that nobody foresaw must not end this, nor go unsaid
                 failures += 1
-                self._say(f"failed to commit ({failures}): {fault}; trying again")
+                word = fault if isinstance(fault, CoordError | OSError) else repr(fault)
+                self._say(f"failed to commit ({failures}): {word}; trying again")
                 self._over.wait(backoff.pause(failures, 1.0, _LONGEST_PAUSE))
             else:
                 bell.wait(_TOLD_EVERY if untold else _LONGEST_WAIT)

@@ -66,9 +66,10 @@ class Foreseeing:
                 self.look()
                 self.learn()
                 failures = 0
-            except (CoordError, OSError) as fault:
+            except Exception as fault:  # one that nobody foresaw must not end this, nor go unsaid
                 failures += 1
                 pause = backoff.pause(failures + 1, pause, _LONGEST_PAUSE)
                 if failures == 1:
-                    self._say(f"failed to look ahead: {fault}; trying again")
+                    word = fault if isinstance(fault, CoordError | OSError) else repr(fault)
+                    self._say(f"failed to look ahead: {word}; trying again")
             self._over.wait(pause)

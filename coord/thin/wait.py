@@ -198,15 +198,18 @@ def _listen(folder: str) -> tuple[str, tuple[int, int]]:
     for left in reversed(range(_TRIES)):
         token = os.urandom(8).hex()
         hidden, path = f"{folder}/.{token}", f"{folder}/{token}.fifo"
+        ends: list[int] = []
         try:
             os.makedirs(folder, exist_ok=True)
             os.mkfifo(hidden, 0o600)
-            reading = os.open(hidden, os.O_RDONLY | os.O_NONBLOCK)
-            writing = os.open(hidden, os.O_WRONLY | os.O_NONBLOCK)
+            ends.append(os.open(hidden, os.O_RDONLY | os.O_NONBLOCK))
+            ends.append(os.open(hidden, os.O_WRONLY | os.O_NONBLOCK))
             os.rename(hidden, path)
         except FileNotFoundError:  # taken for what a dead one left
+            for end in ends:
+                os.close(end)
             if not left:
                 raise
         else:
-            return path, (reading, writing)
+            return path, (ends[0], ends[1])
     raise FileNotFoundError(folder)
