@@ -11,11 +11,12 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 import psutil
+
+from coord.model.values import frozen
 
 _REST, _TAKEN_UP, _SEEN_WITHIN, _TICK = 0.2, 0.3, 5.0, 0.1  # seconds
 _ONE_BURST = 10.0  # seconds in which a pane is typed into once
@@ -59,7 +60,7 @@ def command(socket: str, pane: str, pid: int, lock: Path, text: str) -> list[str
     return [sys.executable, "-P", "-m", "coord.tmux", socket, pane, str(pid), str(lock), text]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pane:
     """A pane of a server, and the process that it must belong to."""
 

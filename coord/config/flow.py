@@ -7,7 +7,6 @@ same reader: what that refuses is refused here with the line in the file it came
 from collections import Counter
 from collections.abc import Container, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 from coord.config import reading
 from coord.config.checks import spell_name
@@ -15,6 +14,7 @@ from coord.config.schema import DEFAULT, Config
 from coord.config.sections import Faults, document, is_empty, plain, shown
 from coord.model.errors import Usage
 from coord.model.times import format_duration, parse_duration
+from coord.model.values import frozen
 from coord.model.yamlnodes import Fields, Items, Node, Scalar
 
 _NONE = Fields({}, {}, 0)
@@ -27,7 +27,7 @@ _INSTEAD = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Imported:
     """The configuration read, and a line for everything that was left out or changed."""
 

@@ -3,7 +3,7 @@
 To add a key, add a field annotated with a `Key`; reading, refusing, suggesting and writing follow.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from coord.config.sections import Key, did_you_mean, shown
 from coord.model import mailboxes, scope
 from coord.model.errors import UnknownAgent
 from coord.model.records import Priority
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 FORMAT = 1
 
@@ -20,8 +20,8 @@ _SECOND, _MINUTE, _HOUR, _DAY = timedelta(seconds=1), timedelta(minutes=1), time
 _AGE, _LEASE = checks.between(_SECOND, 3650 * _DAY), checks.between(_SECOND, 30 * _DAY)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Agent(ByValue):
+@frozen(kw_only=True)
+class Agent:
     """One agent: who it is and what it knows."""
 
     name: str
@@ -43,16 +43,16 @@ class Agent(ByValue):
         return tuple(entry for entry in self.domain if not checks.is_glob(entry))
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Group(ByValue):
+@frozen
+class Group:
     """Agents that are written to together, as `@name`."""
 
     name: str
     members: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Worktrees(ByValue):
+@frozen(kw_only=True)
+class Worktrees:
     """Where each agent has a worktree, and its branch."""
 
     path: Annotated[str, Key("the folder, from the repository's top", checks.agent_path)] = "../agent-{name}"
@@ -69,16 +69,16 @@ class Worktrees(ByValue):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Leases(ByValue):
+@frozen(kw_only=True)
+class Leases:
     """How long claims on files last."""
 
     ttl: Annotated[timedelta, Key("unless asked otherwise or renewed", _LEASE)] = 30 * _MINUTE
     max: Annotated[timedelta, Key("the most that can be asked for", _LEASE)] = 8 * _HOUR
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class UnreadAge(ByValue):
+@frozen(kw_only=True)
+class UnreadAge:
     """How long mail of each priority may lie unread before coord acts on it."""
 
     low: Annotated[timedelta, Key("whenever there is time", _AGE)] = 3 * _DAY
@@ -91,8 +91,8 @@ class UnreadAge(ByValue):
         return {"low": self.low, "normal": self.normal, "high": self.high, "urgent": self.urgent}[priority]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Mail(ByValue):
+@frozen(kw_only=True)
+class Mail:
     """What becomes of mail."""
 
     read_retention: Annotated[timedelta, Key("read mail leaves the folders then; the ledger keeps it", _AGE)] = 7 * _DAY
@@ -102,8 +102,8 @@ class Mail(ByValue):
     ] = UnreadAge()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Step(ByValue):
+@frozen(kw_only=True)
+class Step:
     """One step of the test that a branch must pass; TIMEOUT of none is that of the whole section."""
 
     name: Annotated[str, Key("what it is called in logs and mail", checks.step_name)] = ""
@@ -113,8 +113,8 @@ class Step(ByValue):
     env: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Merge(ByValue):
+@frozen(kw_only=True)
+class Merge:
     """What a branch must pass before it lands."""
 
     into: Annotated[str, Key("the branch merged into; empty for the one checked out at home", checks.branch)] = ""
@@ -143,22 +143,22 @@ class Merge(ByValue):
         return tuple(step if step.timeout else replace(step, timeout=self.timeout) for step in steps)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Checkpoints(ByValue):
+@frozen(kw_only=True)
+class Checkpoints:
     """How many checkpoints stay at hand."""
 
     keep: Annotated[int, Key("the newest of each agent; the ledger keeps all", checks.between(1, 10_000))] = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Secrets(ByValue):
+@frozen(kw_only=True)
+class Secrets:
     """Which credentials may enter the ledger all the same."""
 
     allow: Annotated[tuple[str, ...], Key("names of rules that raise false alarms here", checks.secret_rules)] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Decisions(ByValue):
+@frozen(kw_only=True)
+class Decisions:
     """How many decisions stay at hand."""
 
     keep: Annotated[
@@ -166,8 +166,8 @@ class Decisions(ByValue):
     ] = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Watch(ByValue):
+@frozen(kw_only=True)
+class Watch:
     """How the daemon looks around."""
 
     scan_every: Annotated[
@@ -178,8 +178,8 @@ class Watch(ByValue):
     ] = _MINUTE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Hooks(ByValue):
+@frozen(kw_only=True)
+class Hooks:
     """What coord does when a coding assistant calls its hooks."""
 
     lease: Annotated[
@@ -207,8 +207,8 @@ class Hooks(ByValue):
     ] = "off"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Config(ByValue):
+@frozen(kw_only=True)
+class Config:
     """Everything `.coord.yaml` says."""
 
     agents: tuple[Agent, ...] = ()

@@ -1,4 +1,4 @@
-"""How a YAML file becomes frozen dataclasses, with every fault named in one go.
+"""How a YAML file becomes frozen values, with every fault named in one go.
 
 A field annotated with a `Key` is a key of the file: its default says the type, the `Key` explains
 and checks it. Nothing here knows which keys there are.
@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, cast
 from coord.model import yamltext
 from coord.model.errors import BadRecord, ConfigError, Usage
 from coord.model.times import parse_duration
+from coord.model.values import frozen
 from coord.model.yamlnodes import Fields, Items, Node, Scalar
 
 _MOST_FAULTS = 20
@@ -28,7 +29,7 @@ class Section(Protocol):
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen
 class Key:
     """Makes a field a key of the file: `ttl: Annotated[timedelta, Key("how long")] = ...`.
 

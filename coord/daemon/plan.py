@@ -1,14 +1,14 @@
 """What a rule sees (View) and what it may ask for (Action)."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from coord.config.schema import Config
 from coord.model import keys
 from coord.model.records import Lock, MergeRequest, Priority
+from coord.model.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dropped:
     """A file written by hand into a mailbox; `ripe_in` how many seconds it counts as whole, 0 where it does."""
 
@@ -21,7 +21,7 @@ class Dropped:
         return self.ripe_in <= 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiting:
     """An unread message in a mailbox: what a rule asks of it, since ten thousand must not fill the memory.
 
@@ -42,7 +42,7 @@ class Waiting:
         return keys.id_in(self.key) or ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Read:
     """A read message that the ledger holds, and since when it has been read."""
 
@@ -50,7 +50,7 @@ class Read:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Aged:
     """Something that nobody waits for any more, and since when it has been there."""
 
@@ -58,7 +58,7 @@ class Aged:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ruled:
     """A decision, and whether it still stands and awaits its outcome."""
 
@@ -66,7 +66,7 @@ class Ruled:
     open: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settled:
     """What would pile up for ever: dead letters and decisions that the ledger holds, oldest first; logs of gates,
     what was kept of worktrees.
@@ -81,7 +81,7 @@ class Settled:
     told: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Due:
     """An idle session that is to be woken now, which way, and for which messages."""
 
@@ -91,7 +91,7 @@ class Due:
     ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Foreseen:
     """A conflict between two agents' work, or one's and the base (""): where it is now, and where they were told of."""
 
@@ -101,7 +101,7 @@ class Foreseen:
     told: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Behind:
     """A clean worktree that lacks some of the base.
 
@@ -113,7 +113,7 @@ class Behind:
     begun: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class View:
     """The world at one moment, as every rule of a cycle sees it.
 
@@ -140,21 +140,21 @@ class View:
     due: tuple[Due, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adopt:
     """Make a hand-written file a message and deliver it."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forward:
     """Deliver a message that lies in a shared mailbox."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExpireLease:
     """Remove a lease past its time, if it still has this token."""
 
@@ -162,14 +162,14 @@ class ExpireLease:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FreeDead:
     """Free the leases of processes that are proven dead."""
 
     tokens: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Retire:
     """Take records out of the folders; the ledger keeps them."""
 
@@ -177,26 +177,26 @@ class Retire:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Discard:
     """Remove logs of gates."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LetGo:
     """Let go of what was kept of worktrees, if its time is over."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trim:
     """Let the daemon's own log begin anew."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remind:
     """Tell `to` once that messages in MAILBOX have waited too long; `level` 1 its reader, 2 coordinator, 3 owner."""
 
@@ -206,21 +206,21 @@ class Remind:
     ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Merge:
     """Take the queue of the branch INTO one step further."""
 
     into: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Follow:
     """Bring an agent's worktree to the base, if nobody is at work there."""
 
     agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Warn:
     """Tell two agents that what they have now will conflict, or one that it will with the base."""
 
@@ -229,7 +229,7 @@ class Warn:
     marks: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallOff:
     """Record that a conflict which agents were told of is gone."""
 
@@ -237,24 +237,24 @@ class CallOff:
     second: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reconcile:
     """Record what was changed by hand in the folders."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Repack:
     """Let git combine the ledger's small packs, in the background."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reguard:
     """Put the commit guard back into the hooks that lack it."""
 
     hooks: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wake:
     """Wake an idle session."""
 

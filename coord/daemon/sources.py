@@ -4,13 +4,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import watchdog.events
 import watchdog.observers
 
 from coord.model import keys
+from coord.model.values import frozen
 from coord.service.byhand import handwritten
 from coord.stores import claim
 
@@ -37,7 +37,7 @@ _WRITTEN = (
 _TELLS_CLOSING = sys.platform == "linux"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heard:
     """Whom to tell of what: `moved`, that a hand moved a record, which is how hands acknowledge; else `ring`.
 

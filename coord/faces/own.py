@@ -1,7 +1,6 @@
 """The few commands with a shape of their own: init, watch, hook, completion."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -9,7 +8,7 @@ import click.shell_completion
 
 from coord.faces import cli
 from coord.model.errors import Usage
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service import setup
 
 WELCOME = """Let many coding agents work in one repository without getting in each other's way.
@@ -19,8 +18,8 @@ watch` makes things happen by themselves. Start with `coord init`.
 """
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class WatchOptions(ByValue):
+@frozen
+class WatchOptions:
     """What `coord watch` was asked for."""
 
     detach: bool = False

@@ -7,7 +7,6 @@ terminal is too narrow for a line of it.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, TextIO
 
 import rich
@@ -18,38 +17,38 @@ import rich.text
 
 from coord.model import quoting
 from coord.model.untrusted import clean_line, clean_text
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 _LEAST, _GAP = 12, 2
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Line(ByValue):
+@frozen
+class Line:
     """One line; its text may be untrusted."""
 
     text: str
     style: Style = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Body(ByValue):
+@frozen
+class Body:
     """Several lines as somebody wrote them, quoted so that they cannot pass for coord's own."""
 
     text: str
     style: Style = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Own(ByValue):
+@frozen
+class Own:
     """Several lines of coord's own, in which others' words are quoted already."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Table(ByValue):
+@frozen
+class Table:
     """Rows under headings; `styles` colour rows by position."""
 
     columns: tuple[str, ...]

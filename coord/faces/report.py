@@ -1,17 +1,15 @@
 """CoordError to exit status, text and JSON: the one place where failures become what a caller sees."""
 
-from dataclasses import dataclass
-
 from coord.faces import jsontext
 from coord.model.errors import CoordError
 from coord.model.untrusted import clean_text
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Failure(ByValue):
+@frozen
+class Failure:
     """What to tell a caller about an error."""
 
     exit_status: int

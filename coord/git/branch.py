@@ -3,17 +3,17 @@
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from coord.git import merge, objects
 from coord.git.repo import Git
+from coord.model.values import frozen
 
 _RECENT = 2_000
 _REMOVED = "0"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gone:
     """Commits that a branch no longer holds: how many, and the newest of each line of them."""
 

@@ -1,12 +1,12 @@
 """Commits of a code branch: when, with what words, and which paths each changed itself."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from coord.git import output
 from coord.git.output import LINK
 from coord.git.repo import Git
+from coord.model.values import frozen
 
 _FIELDS = 5
 _HEAD = "--format=tformat:%H%x00%P%x00%at%x00%ct%x00%B"
@@ -15,7 +15,7 @@ _LATEST = 253_402_300_799  # the last second of the year 9999
 _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Commit:
     """One commit; of a merge, `paths` are those that are like none of its parents'.
 

@@ -3,10 +3,11 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from coord.git import objects, output
 from coord.git.repo import Git
+from coord.model.values import frozen
 
 _LARGEST = 1 << 20
 _BINARY_WITHIN = 8000
@@ -15,7 +16,7 @@ _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 _PARTED = re.compile(rb"(\|{7,}) (?:[0-9a-f]{4,64}|merged common ancestors|empty tree)(?::.*)?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hunk:
     """Lines that clash: where they begin on ours, and what each side and their base have there."""
 
@@ -25,7 +26,7 @@ class Hunk:
     theirs: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clash:
     """A path in conflict: its blob where the sides parted, on ours and on theirs, "" where it is not.
 

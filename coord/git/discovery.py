@@ -5,20 +5,19 @@ GitPython's configuration reader is used where its place is unusual (`core.workt
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import git
 
 from coord.model.errors import Refused, Usage
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 _UNUSUAL = re.compile(r"\bworktree\s*=", re.IGNORECASE)
 _BARE = re.compile(r"\bbare\s*=\s*(?:true|yes|on|1)\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Place(ByValue):
+@frozen
+class Place:
     """Where a caller stands: the main worktree's top, git's common directory, and the worktree's own top."""
 
     home: Path

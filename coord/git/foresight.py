@@ -10,13 +10,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from coord.git import objects, output, repo, worktree
 from coord.git.repo import Git
 from coord.model import foresight
 from coord.model.errors import Unavailable
+from coord.model.values import frozen
 
 _MADE = "author coord <coord@coord.local> 0 +0000\ncommitter coord <coord@coord.local> 0 +0000"
 _WORKERS = 4
@@ -26,7 +26,7 @@ _MANY_PAIRS = 10  # a git more costs as much as four pairs
 _AT_ONCE = (2, 39, 0)  # the first git whose merge-tree takes many pairs
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """A worktree that is looked at: where it is, the last commit there, and a name for what is kept of it."""
 
@@ -35,7 +35,7 @@ class State:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Changes:
     """What a commit changed since another: paths, the folders that lost files, and those that gained some."""
 
@@ -44,7 +44,7 @@ class Changes:
     entered: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hunk:
     """One place of a conflict: the line of the merged file at which it begins, and how many it takes there."""
 
@@ -53,7 +53,7 @@ class Hunk:
     lines: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Merged:
     """What merging two commits gives: a tree of the store, and the paths that conflict."""
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import psutil
 from coord.git.repo import Git, clean
 from coord.git.slot import Slot
 from coord.model.errors import NotFound
+from coord.model.values import frozen
 
 # Waits until it is noted who runs, runs the command, notes its status, and ends whatever it left
 # in its group, itself included. The trap lets it live through the polite signal, so that its
@@ -38,7 +39,7 @@ Reason = Literal["passed", "failed", "timeout", "flood", "error"]
 _Begin = Callable[[], subprocess.Popen[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One command of a gate, the owner's own: run by `sh -c` in the folder CWD of the tree."""
 
@@ -50,7 +51,7 @@ class Step:
     cwd: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """How a gate ended, at which step: the one that failed, or the last.
 
@@ -68,7 +69,7 @@ class Result:
     tail: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Leftover:
     """A gate of a process that died before it: still running, and nobody waits for it."""
 

@@ -8,7 +8,6 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import IO, Literal
@@ -20,6 +19,7 @@ from coord.git.repo import Git
 from coord.model import ids, trailers
 from coord.model.errors import Corrupt, Unavailable
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 
 Op = Literal["A", "M", "D"]
 OUTSIDE = "git"
@@ -31,7 +31,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _FILE = "100"  # the mode of a regular file begins so; links and submodules are no records
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One commit of the ledger.
 

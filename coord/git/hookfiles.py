@@ -3,13 +3,13 @@
 import os
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from coord.git import discovery
 from coord.git.repo import Git
 from coord.model.errors import Refused, Unavailable
+from coord.model.values import frozen
 
 State = Literal["installed", "missing", "other version", "not executable"]
 _BEGIN, _END = "# >>> coord >>>", "# <<< coord <<<"
@@ -20,7 +20,7 @@ _KEPT = ".legacy"  # pre-commit puts a hook aside under this name, and runs it
 _IGNORED, _ALL = ".gitignore", b"*\n"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HookFile:
     """One of git's hooks as a worktree sees it: where it is, and whether coord's lines are in it."""
 

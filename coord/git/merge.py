@@ -3,13 +3,13 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from coord.git import discovery, hookfiles, objects, output, stale, worktree
 from coord.git.repo import LIMIT, Done, Git, clean
 from coord.model.errors import Conflict, NotFound, Refused, Unavailable, Unsigned
+from coord.model.values import frozen
 
 # Git makes no fsync of loose objects by itself; git 2.36 and newer know the words.
 DURABLE = {"core.fsync": "objects,reference"}
@@ -24,7 +24,7 @@ _MOVING = {**DURABLE, "core.hooksPath": None}
 _SIGNS_WITHIN = 30.0  # seconds: a program that asks for a passphrase waits for ever
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prediction:
     """What merging would give: the tree, with conflict markers in it unless it is clean.
 
@@ -36,7 +36,7 @@ class Prediction:
     clean: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Touch:
     """A commit that changed a path on one side ("base" or "head") since the sides parted."""
 
@@ -81,7 +81,7 @@ def touched_by(git: Git, base: str, head: str, paths: Sequence[str]) -> tuple[To
     return tuple(sorted(found.values(), key=lambda touch: touch.side))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ways:
     """How a repository wants commits to be made: whether signed, and the hook that is asked before a ref moves."""
 

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import IO
+
+from coord.model.values import frozen
 
 NOTHING = "000000"  # the mode of what is not there
 LINK = "120000"
@@ -14,7 +15,7 @@ MERGE = ("merge-tree", "--write-tree", "--no-messages", "-z")
 _CHUNK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """What an index has at a path; of a conflict there are up to three, by their side: 1 base, 2 ours, 3 theirs."""
 
@@ -24,7 +25,7 @@ class Entry:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """A path that differs, with its modes and blobs; of a merge, `before` and `was` are those of the first parent."""
 

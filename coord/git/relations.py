@@ -1,14 +1,14 @@
 """How branches stand to a base: how far, where they parted and since when. Many at once."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from coord.git.repo import Git
+from coord.model.values import frozen
 
 _FARTHEST = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Relation:
     """How a head stands to the base.
 

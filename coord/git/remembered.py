@@ -8,13 +8,13 @@ owner's are only the blobs and trees of a merge that was resolved. For one proce
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from coord.git import merge, objects, output
 from coord.git.output import Entry
 from coord.git.repo import Git
 from coord.git.synced import sync
+from coord.model.values import frozen
 
 _MERGES = 200
 _REGULAR = ("100644", "100755")
@@ -22,7 +22,7 @@ _RERERE = {"rerere.enabled": "true", "rerere.autoUpdate": "false", "core.autocrl
 _STYLE = {"merge.conflictStyle": "merge"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Conflict:
     """A merge with conflicts that rerere can know: the tree with its marks; of each path its sides, all of one mode."""
 

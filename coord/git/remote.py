@@ -9,11 +9,11 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO, Literal
 
 from coord.git import merge
 from coord.git.repo import Git, clean
+from coord.model.values import frozen
 
 PREFIX = "refs/coord/remotes"
 _HEADS = "refs/heads"
@@ -31,7 +31,7 @@ _OVERTAKEN = re.compile(r"is at [0-9a-f]+ but expected [0-9a-f]+|incorrect old v
 Outcome = Literal["done", "absent", "moved", "refused", "unreachable"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What came of a call, and the remote's and git's words, safe to show.
 

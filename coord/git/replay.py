@@ -2,18 +2,18 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from coord.git import merge, objects
 from coord.git.repo import Git, clean
 from coord.model.errors import Refused, Unsigned
 from coord.model.untrusted import several
+from coord.model.values import frozen
 
 _AUTHOR = re.compile(rb"(?P<name>.*?) ?<(?P<email>.*)> (?P<date>\d+ [+-]\d{4})")
 _SIGNATURE = b"gpgsig"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Original:
     """A commit as it was made, but for what replaying it gives anew: tree, parents, committer and signature."""
 

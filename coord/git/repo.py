@@ -12,7 +12,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -20,6 +19,7 @@ from typing import IO
 from coord.git import refs
 from coord.model.errors import NotFound, Unavailable
 from coord.model.untrusted import clean_text
+from coord.model.values import frozen
 
 OLDEST = (2, 38, 0)
 LIMIT = 120.0
@@ -39,7 +39,7 @@ _SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Done:
     """What a finished git command left: its exit status, its output, and its words of complaint."""
 

@@ -1,7 +1,6 @@
 """Bring back what `trash` kept of a worktree: its commits, what was staged, and its files as they lay there."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,12 +8,13 @@ from coord.git import trash, worktree
 from coord.git.repo import Git, clean
 from coord.model import ids
 from coord.model.errors import Conflict, CoordError, Refused
+from coord.model.values import frozen
 
 _FORMAT = "%(refname)%00%(objectname)%00%(parent)%00%(authoremail)%00%(contents:subject)"
 _NAME = re.compile(r"(?:(?P<stamp>\d{8}T\d{6}Z)|(?P<ulid>[0-9A-Z]{26}))-(?P<label>.+)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """What a ref below refs/coord/trash/ keeps: the commit `head`, and what lay uncommitted upon it.
 

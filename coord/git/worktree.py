@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from coord.git import discovery, output, refs
@@ -11,6 +11,7 @@ from coord.git.refs import HEADS
 from coord.git.repo import Git, clean
 from coord.model import keys
 from coord.model.errors import NotFound, Refused, Usage
+from coord.model.values import frozen
 
 # Without a trailing slash: a pattern that ends in one does not match a link to a folder.
 HIDDEN = tuple(f"/{folder}".encode() for folder in keys.FOLDERS)
@@ -31,7 +32,7 @@ _OPERATIONS = {
 _REBASED = ("rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Worktree:
     """A checkout as git lists it; `branch` is "" when detached, `prunable` says that its folder is gone."""
 
@@ -43,7 +44,7 @@ class Worktree:
     main: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unfinished:
     """What removing a worktree would lose: changed paths, subjects of commits, an operation half done."""
 

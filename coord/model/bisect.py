@@ -6,34 +6,35 @@ answer, so nothing is lost with the process that asked before.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
+
+from coord.model.values import frozen
 
 Outcome = Literal["unknown", "suspect", "failed", "passed"]
 """Suspect is what failed once: only what failed twice, and never passed, is held against anybody."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Probe:
     """Have these heights tested, the most wanted first; stop all other tests of this batch."""
 
     heights: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Land:
     """Move the base up to this height."""
 
     height: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Eject:
     """Send the first member back: it fails upon a base that passes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pause:
     """Blame nobody: the base fails by itself."""
 

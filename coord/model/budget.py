@@ -9,9 +9,8 @@ would take ids and hashes, of which coord's text is full, for half of what they 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 LEAST = 120
 _PIECE = re.compile(r"(\n)|([A-Z]?[a-z]+)|([A-Z]+|[0-9]+)|([^\x00-\x7f]+)|([ \t]{2,})|[^ ]")
@@ -20,8 +19,8 @@ _CUT = "…"
 _LONG_LINE = 40
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Section(ByValue):
+@frozen
+class Section:
     """A part of a text under a title; `more` is the command that shows the whole of it."""
 
     title: str

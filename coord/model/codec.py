@@ -8,7 +8,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from coord.model.records import Ack, Checkpoint, Decision, Extra, Kind, Lock, Me
 from coord.model.shapes import TABLES, Column, Table, path_fault
 from coord.model.times import format_time
 from coord.model.untrusted import clean_line
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.model.yamlnodes import Fields, Items, Node, Scalar, bad
 from coord.model.yamltext import Value
 
@@ -187,8 +187,8 @@ def _bare(node: Node) -> Any:
     return {key: _bare(item) for key, item in node.items.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Draft(ByValue):
+@frozen(kw_only=True)
+class Draft:
     """A message as somebody wrote it by hand: what is not there is None or empty, for the caller to fill in."""
 
     body: str

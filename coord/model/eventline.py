@@ -15,18 +15,17 @@ A line is ASCII and holds no line break. It carries moments to the millisecond.
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from coord.model.errors import Corrupt, Usage
 from coord.model.records import Change, Event, Process
 from coord.model.times import format_time, parse_time
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Noted(ByValue):
+@frozen
+class Noted:
     """An event as its writer noted it; DONE says that all its changes are known to be visible."""
 
     event: Event

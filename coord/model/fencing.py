@@ -7,16 +7,16 @@ that its agent had been granted by then is meant, and where it had none, time de
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from coord.model.records import Lock
 from coord.model.scope import Form, covers
+from coord.model.values import frozen
 
 _SECOND = timedelta(seconds=1)  # git knows no less
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Work:
     """A path that AGENT changed at a moment, and the tokens noted with the change: a claim, none of it proven."""
 
@@ -26,7 +26,7 @@ class Work:
     tokens: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Passed:
     """A change that somebody else's lease has overtaken.
 
@@ -42,7 +42,7 @@ class Passed:
     retaken: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judged:
     """What was overtaken, and the paths that others were granted of which nobody can tell what they were made under.
 

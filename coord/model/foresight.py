@@ -1,15 +1,16 @@
 """Who will conflict with whom: which pairs are worth a merge in memory, and what of its conflicts is theirs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
+
+from coord.model.values import frozen
 
 BASE = ""  # the name of the side that all others will be merged into
 Pair = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Side:
     """Work that will be merged one day: `head` is its last commit, `commit` also holds what lies uncommitted beside it.
 
@@ -33,7 +34,7 @@ class Side:
         return self.commit != self.head
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clash:
     """Two sides whose changes do not go together, and where; `second` is BASE where the base itself is one."""
 

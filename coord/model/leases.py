@@ -8,7 +8,7 @@ is given once. Waiters are served in the order of their tickets.
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from coord.model import quoting
@@ -16,14 +16,14 @@ from coord.model.errors import LeaseHeld, NotFound, StaleToken
 from coord.model.records import Lock, Mode, Process
 from coord.model.scope import Form, contains, overlap, same
 from coord.model.times import format_duration, format_time
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 _NOTE_SHOWN = 80
 _COMPARED = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Ask(ByValue):
+@frozen(kw_only=True)
+class Ask:
     """A request for scopes, all or none, or the same request waiting in the queue.
 
     `ticket` is a ULID and says whose turn it is; `process` is who waits, `bound_to` the
@@ -39,8 +39,8 @@ class Ask(ByValue):
     bound_to: Process | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Granted(ByValue):
+@frozen(kw_only=True)
+class Granted:
     """What granting an ask brings: leases to write, and leases to remove."""
 
     locks: tuple[Lock, ...]

@@ -2,18 +2,17 @@
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from coord.model import keys
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 OWNER = "owner"
 ALL = "all"
 AUTO = "auto"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Reach(ByValue):
+@frozen
+class Reach:
     """Where an envelope goes: mailboxes in the order they were named, and the addresses nobody has."""
 
     mailboxes: tuple[str, ...]

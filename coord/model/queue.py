@@ -2,15 +2,15 @@
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from coord.model.records import MergeRequest, Priority
+from coord.model.values import frozen
 
 RANK: Mapping[Priority, int] = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
 _UNDER_WAY = ("testing", "landing")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stuck:
     """A request that cannot have its turn, and why."""
 
@@ -18,7 +18,7 @@ class Stuck:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lineup:
     """All that waits: who can have a turn, the next first, and who cannot."""
 

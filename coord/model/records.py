@@ -6,11 +6,11 @@ on never loses what a newer version or a person put there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Literal
 
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 Extra = Mapping[str, str | tuple[str, ...]]
 
@@ -21,8 +21,8 @@ Mode = Literal["exclusive", "shared"]
 MergeState = Literal["queued", "testing", "landing", "landed", "conflict", "failed", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Message(ByValue):
+@frozen(kw_only=True)
+class Message:
     """One piece of mail. Its place says its state: a mailbox is unread, `read/` under it is acked."""
 
     id: str
@@ -42,8 +42,8 @@ class Message(ByValue):
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Process(ByValue):
+@frozen(kw_only=True)
+class Process:
     """An operating-system process, named so that a reused pid is never mistaken for it."""
 
     pid: int
@@ -51,8 +51,8 @@ class Process(ByValue):
     boot: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Lock(ByValue):
+@frozen(kw_only=True)
+class Lock:
     """A lease somebody holds on a scope, with the fencing token that proves it."""
 
     scope: str
@@ -66,8 +66,8 @@ class Lock(ByValue):
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Checkpoint(ByValue):
+@frozen(kw_only=True)
+class Checkpoint:
     """What an agent would need to carry on: facts noted by coord, summary and next steps in its own words."""
 
     id: str
@@ -87,8 +87,8 @@ class Checkpoint(ByValue):
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Decision(ByValue):
+@frozen(kw_only=True)
+class Decision:
     """A choice somebody made, why (the body), and what came of it once that is known."""
 
     id: str
@@ -104,8 +104,8 @@ class Decision(ByValue):
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class MergeRequest(ByValue):
+@frozen(kw_only=True)
+class MergeRequest:
     """A branch that waits to be merged, until it has landed or gone back to its author.
 
     `after` are the requests that must land before. While it is tested it is a member of a `batch`: `candidate`
@@ -136,16 +136,16 @@ class MergeRequest(ByValue):
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Change(ByValue):
+@frozen
+class Change:
     """One record's new bytes under its key; `None` removes it."""
 
     key: str
     data: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Event(ByValue):
+@frozen(kw_only=True)
+class Event:
     """Something that happened, with every change to the folders it brought: one commit on the ledger.
 
     `subject` is what a person reads after the kind (`backend -> frontend: API changed`);

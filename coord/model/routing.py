@@ -8,11 +8,10 @@ evidence at all, is nobody's to decide here.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from coord.model import scope
 from coord.model.records import Message
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 _PATH, _NAME, _WORD_IN_SUBJECT, _WORD, _ROLE = 10, 6, 4, 2, 1
 _PATH_LIKE = re.compile(r"[\w.@+-]*(?:/[\w.@+-]+)+|[\w@+-]+\.[A-Za-z]{1,5}\b")
@@ -21,8 +20,8 @@ _BODY_READ = 8_192
 _COMMON = frozenset(("and", "the", "for", "with", "developer", "agent"))
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Candidate(ByValue):
+@frozen
+class Candidate:
     """An agent as the router sees it; `idle_seconds` is None where nobody has seen it yet."""
 
     name: str
@@ -33,8 +32,8 @@ class Candidate(ByValue):
     idle_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Choice(ByValue):
+@frozen
+class Choice:
     """The agent chosen, or "" where the evidence decides nothing, and why in one line."""
 
     agent: str

@@ -12,12 +12,13 @@ a file covers itself alone.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from coord.model import scopepattern, scopetext
 from coord.model.errors import Usage
 from coord.model.keys import FOLDERS
 from coord.model.scopepattern import Pattern
+from coord.model.values import frozen
 
 LONGEST = 4096
 MOST_BRACKETS = 64
@@ -33,7 +34,7 @@ def _nothing(_path: str) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Form:
     """How the repository's file system compares names (git's core.ignorecase, core.precomposeunicode).
 

@@ -2,13 +2,13 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 from coord.model import scopetext
 from coord.model.scopetext import Range
+from coord.model.values import frozen
 
 _WITHIN = "[^/]*"
 _ACROSS = ".*"
@@ -18,7 +18,7 @@ _LAST_CHARACTER = 0x10FFFF
 _LAST_CASED = 0x1FFFF
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Class:
     """A set of characters as disjoint ranges in order."""
 
@@ -34,7 +34,7 @@ class Class:
 Atom = str | Class  # a character, a class, or one of the three names above
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Pattern:
     """The paths that a scope names, and whether it covers `itself` (these paths), what lies `below` them, or both.
 
@@ -156,7 +156,7 @@ def relate(first: Pattern, second: Pattern) -> Relation:
     return _walk(first, second)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Columns:
     """One pattern's places as bit masks; the last two are its end, and all that lies below it."""
 

@@ -12,8 +12,10 @@ of compiling at the first call.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
+
+from coord.model.values import frozen
 
 # What is followed by more is bounded, so that hostile text costs no more than its length.
 # Where a token begins that other text could hold by chance: at a word's edge, behind `\n` in JSON or `%3D` in a URL.
@@ -21,7 +23,7 @@ _EDGE = r"(?:(?<![0-9A-Za-z])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 _END = r"(?![0-9A-Za-z])"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """One kind of credential: HINTS are texts of which each match holds at least one."""
 
@@ -30,7 +32,7 @@ class Rule:
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """A credential and its place, both counted from 1; `text` is the secret itself and is for no message."""
 

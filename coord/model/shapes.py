@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from datetime import datetime
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,7 +16,7 @@ from coord.model import ids
 from coord.model.errors import Usage
 from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message, Process, Record
 from coord.model.times import parse_time
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.model.yamlnodes import Fields, Items, Node, Scalar, bad
 from coord.model.yamltext import Value
 
@@ -43,7 +43,7 @@ _QUOTES = " \t\r\n\"'"
 Reader = Callable[[Scalar, "Column"], Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Column:
     """One field: its name in the record, its key in the file, how it is read, its default and its choices."""
 
@@ -82,8 +82,8 @@ class Column:
         return written
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Table(ByValue):
+@frozen
+class Table:
     """The columns of a record in the order of its file, by key, and those it must have; NOUN names it in errors."""
 
     noun: str

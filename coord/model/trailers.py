@@ -7,12 +7,12 @@ block, begin another or pass for a trailer.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from coord.model import keys
 from coord.model.errors import Usage
 from coord.model.records import Event
 from coord.model.untrusted import UNSAFE, clean_line
+from coord.model.values import frozen
 
 SUBJECT_LIMIT = 72
 _OWN = ("Event", "Id", "Agent", "Cause")
@@ -26,7 +26,7 @@ _LAST = 0x10FFFF
 _BY_COORD = ("coord", "owner", "git")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parsed:
     """What a ledger's commit message says. Anybody may have written it: it is text, not truth."""
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from coord.model import bisect
 from coord.model.bisect import Outcome
+from coord.model.values import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Run:
     """One run of a gate on a tree, and at which step it failed, if it did."""
 

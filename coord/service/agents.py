@@ -6,12 +6,13 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 from coord.git.repo import Git
 from coord.model.errors import Conflict, Refused
+from coord.model.values import frozen
 from coord.service.clients import claude, codex, gemini, guide
 from coord.service.clients.jsonread import Broken
 from coord.service.clients.names import Client
@@ -53,7 +54,7 @@ _TRUSTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edit:
     """What one file gets or loses, as a unified diff; an empty one says that it stays as it is."""
 
@@ -61,7 +62,7 @@ class Edit:
     diff: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edits:
     """What the files of some assistants get or lose, and whether that is written or only shown."""
 
@@ -85,7 +86,7 @@ class Edits:
         return 0 if self.written or not self.changes else 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """One file of one assistant, and whether coord's part is in it."""
 
@@ -94,7 +95,7 @@ class Part:
     state: State
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parts:
     """What coord has in the files of each assistant, in the worktree that one stands in."""
 
@@ -102,7 +103,7 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Planned:
     """A file as it was found, and as it should be; None where there is none."""
 

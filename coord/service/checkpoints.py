@@ -1,12 +1,12 @@
 """Checkpoints: save where you are, and carry on from it in a fresh session."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from coord.model import budget as tokens
 from coord.model import codec, keys, mailboxes
 from coord.model.errors import BadRecord, NotFound, Usage
 from coord.model.records import Change, Checkpoint
+from coord.model.values import frozen
 from coord.service import delivery, named, readable, standing
 from coord.service.command import Prose, command, shown
 from coord.service.coord import Coord
@@ -18,7 +18,7 @@ _FOLDER = "checkpoints"
 _STEPS_LIMIT = 16_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Saved:
     """A checkpoint as it was saved, and the ids of older ones that left the folder for the ledger."""
 
@@ -26,7 +26,7 @@ class Saved:
     retired: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checkpoints:
     """Checkpoints, newest first; `left_out` older ones are there too, `unreadable` are keys of damaged files."""
 
@@ -35,7 +35,7 @@ class Checkpoints:
     unreadable: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shown:
     """One checkpoint; `retired` says that only the ledger has it."""
 

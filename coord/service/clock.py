@@ -1,11 +1,10 @@
 """Time, as a thing that can be handed in: tests run days of it in a second."""
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 # The wall clock is slewed together with the monotonic one: only a sleep or a step parts them by this much.
 JUMP = 5.0
@@ -47,8 +46,8 @@ def read(clock: Clock) -> tuple[datetime, float]:
             return wall, after
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Pace(ByValue):
+@frozen
+class Pace:
     """Where both clocks stood at the last look, and since when and until when they are not to be trusted.
 
     They part when the machine sleeps or the clock is set. Whoever held something could do nothing

@@ -11,7 +11,6 @@ derives from `Command.params` and the closed table of types below.
 import inspect
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +31,7 @@ from typing import (
 from typing import get_type_hints as type_hints
 
 from coord.model.errors import Usage
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service.coord import Coord
 
 P = ParamSpec("P")
@@ -52,8 +51,8 @@ KINDS: dict[object, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Param(ByValue):
+@frozen
+class Param:
     """One parameter of a command, as a face needs to know it."""
 
     name: str

@@ -1,12 +1,13 @@
 """Decisions: what was chosen and why, and what came of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 from coord.model import codec, keys
 from coord.model.errors import NotFound, Refused, Usage
 from coord.model.records import Change, Decision
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 from coord.service import named, readable
 from coord.service.command import Prose, command, shown
 from coord.service.coord import Coord
@@ -19,7 +20,7 @@ _WHY_LIMIT = 64_000
 _NO_WORDS = Prose("")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ruling:
     """A decision, and the id of the one that took its place, if any."""
 
@@ -32,7 +33,7 @@ class Ruling:
         return not self.superseded_by and not self.decision.outcome
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decisions:
     """Decisions, newest first; `left_out` older ones fit too, `unreadable` are keys of damaged files."""
 

@@ -2,14 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from coord.model import codec, ids, keys, mailboxes, routing, secrets
 from coord.model.errors import Usage
 from coord.model.records import Ack, Change, Event, Kind, Message, Priority
 from coord.model.untrusted import clean_line
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service.coord import Coord
 
 COORD = "coord"
@@ -17,8 +16,8 @@ BODY_LIMIT = 256 * 1024
 _AWAKE_WITHIN = timedelta(minutes=15)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Route(ByValue):
+@frozen
+class Route:
     """The mailboxes a message reaches, what nobody answers to, and why `auto` went where it went."""
 
     mailboxes: tuple[str, ...]

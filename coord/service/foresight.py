@@ -15,6 +15,7 @@ from coord.git.worktree import Worktree
 from coord.model import foresight, mailboxes, quoting
 from coord.model.foresight import BASE, Pair, Side
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 from coord.service import branches, delivery
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -26,7 +27,7 @@ _SHOWN = 12
 Span = tuple[str, str]  # two commits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """A pair of sides whose work does not go together: where, and whose began earlier ("" where nothing tells)."""
 
@@ -42,7 +43,7 @@ class Place:
         return tuple(hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:10] for path in self.paths)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Work:
     """What an agent has that the base lacks: the paths it changed, and whether some of that is not committed."""
 
@@ -53,7 +54,7 @@ class Work:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forecast:
     """Who would conflict with whom if all merged what they have now; a second side "" is the base, at `tip`.
 

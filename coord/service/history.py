@@ -1,7 +1,6 @@
 """What happened, and how things stood at an earlier moment: both read from the ledger alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
@@ -9,6 +8,7 @@ from coord.git import history
 from coord.model import codec, keys, leases, times
 from coord.model.errors import BadRecord, NotFound, Usage
 from coord.model.records import Lock, MergeRequest, Message, Priority
+from coord.model.values import frozen
 from coord.service.command import command, shown
 from coord.service.coord import Coord
 
@@ -17,7 +17,7 @@ R = TypeVar("R")
 _LISTED = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Happened:
     """One event of the ledger, and how long ago it was."""
 
@@ -32,7 +32,7 @@ class Happened:
     facts: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Log:
     """Events, the newest first; `more` says that older ones fit the question too."""
 
@@ -40,7 +40,7 @@ class Log:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unread:
     """A message that waited then, and for how long it had."""
 
@@ -52,7 +52,7 @@ class Unread:
     age: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Box:
     """What was unread in one mailbox, oldest first; `left_out` are not listed."""
 
@@ -62,7 +62,7 @@ class Box:
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Then:
     """How things stood at a moment: the event that was the last one then, and all that was open."""
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from coord.git.worktree import Worktree
 from coord.model import trailers
 from coord.model.errors import Conflict, NotFound, Refused, Unsigned
 from coord.model.untrusted import clean_line, several
+from coord.model.values import frozen
 from coord.service import branches, delivery, heldback, worktrees
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -24,7 +24,7 @@ _MOST = 200  # commits: more are replayed by hand
 State = Literal["current", "brought", "waits", "stuck"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Update:
     """What became of a worktree: it had the base, was brought to it, waits for its agent, or cannot follow, and why."""
 
@@ -35,7 +35,7 @@ class Update:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Updates:
     """What became of some worktrees."""
 

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from coord.model.errors import BadRecord, NotFound
 from coord.model.leases import Ask
 from coord.model.records import Change, Lock, Mode, Process
 from coord.model.scope import same
+from coord.model.values import frozen
 from coord.service import delivery, steadiness
 from coord.service.clock import Pace
 from coord.service.coord import Coord
@@ -55,7 +56,7 @@ def holder_is_dead(lock: Lock) -> bool:
     return lock.process is not None and oslock.is_alive(lock.process) is False
 
 
-@dataclass(frozen=True)
+@frozen
 class Book:
     """The leases on file (expired ones too) and the queue of waiters, by ticket, as they are at the moment `now`.
 

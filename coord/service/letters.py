@@ -2,19 +2,19 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from coord.model import codec, ids, keys, mailboxes, quoting
 from coord.model.errors import BadRecord, Corrupt, NotFound
 from coord.model.records import Message
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service import named
 from coord.service.byhand import provenance
 from coord.service.coord import Coord
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Item(ByValue):
+@frozen
+class Item:
     """A message in somebody's mailbox."""
 
     message: Message
@@ -23,8 +23,8 @@ class Item(ByValue):
     key: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Shown(ByValue):
+@frozen
+class Shown:
     """One message wherever it is: who still has it unread, who has read it, and whether only the ledger has it."""
 
     message: Message

@@ -1,7 +1,7 @@
 """Leases: acquire, renew, release, list, check, break."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from coord.model.errors import NotFound, Refused, TimedOut, Usage, WouldDeadlock
 from coord.model.leases import Ask
 from coord.model.records import Lock, Mode
 from coord.model.scope import Form
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service import leasebook
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -20,16 +20,16 @@ from coord.stores import oslock
 _POLL, _LONGEST_POLL = 1.0, 10.0
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Leases(ByValue):
+@frozen
+class Leases:
     """Leases that were granted, renewed, released or listed, and who waits."""
 
     locks: tuple[Lock, ...]
     waiting: tuple[Ask, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Verdict(ByValue):
+@frozen
+class Verdict:
     """Who may write one path now."""
 
     path: str
@@ -43,8 +43,8 @@ class Verdict(ByValue):
         return self.free or self.yours
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Check(ByValue):
+@frozen
+class Check:
     """The answer to `coord lock check`."""
 
     agent: str

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from sys import intern
@@ -11,6 +10,7 @@ from typing import Literal
 
 from coord.git import history
 from coord.model import keys
+from coord.model.values import frozen
 from coord.service.coord import Coord
 from coord.service.livefolders import MARKER
 from coord.stores.statcache import short
@@ -33,7 +33,7 @@ _BY_HAND = ("only in files", "only in ledger", "differs")
 _TICK = timedelta(seconds=2)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Drift:
     """A key about which two of files, ledger and index disagree, with the blob each has; "" is none."""
 

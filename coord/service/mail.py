@@ -1,14 +1,14 @@
 """Mail: send, list, read, ack, reply, thread, show, wait."""
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
 from coord.model import codec, keys, mailboxes, quoting, times
 from coord.model.errors import BadRecord, HoldsSecret, Refused, TimedOut, UnknownAgent, Usage
 from coord.model.records import Ack, Change, Kind, Message, Priority
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service import delivery, letters
 from coord.service.byhand import adopt, handwritten
 from coord.service.command import Prose, command, shown
@@ -18,8 +18,8 @@ _POLL = 1.0
 _FIRST, _ALL = 100, 1 << 30
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Sent(ByValue):
+@frozen
+class Sent:
     """What sending did: the message, the mailboxes it is in, and why `auto` chose them."""
 
     message: Message
@@ -28,8 +28,8 @@ class Sent(ByValue):
     duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Listing(ByValue):
+@frozen
+class Listing:
     """Messages of a mailbox, oldest first, and how many there are in all."""
 
     mailbox: str
@@ -38,8 +38,8 @@ class Listing(ByValue):
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class ReadMail(ByValue):
+@frozen
+class ReadMail:
     """Messages as they were read, whole, and how many wait still."""
 
     mailbox: str
@@ -48,8 +48,8 @@ class ReadMail(ByValue):
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Thread(ByValue):
+@frozen
+class Thread:
     """A conversation, oldest first."""
 
     id: str

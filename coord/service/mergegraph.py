@@ -1,10 +1,10 @@
 """Who is ahead of the base, behind it, in conflict with it, queued or landing."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from coord.git.relations import Relation, relations
 from coord.model.gate import PASSED, has_passed
+from coord.model.values import frozen
 from coord.service import branches, foresight, merges, worktrees
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -12,7 +12,7 @@ from coord.service.coord import Coord
 Standing = Literal["landing", "testing", "queued", "conflict", "ready", "behind", "level"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Branch:
     """A branch: an agent's, or one that waits to be merged; `batch` is what it is tested in, `conflicts` where."""
 
@@ -28,7 +28,7 @@ class Branch:
     conflicts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Graph:
     """The base and all that is to go into it: what lands first, what is queued in its order, and the rest."""
 

@@ -1,7 +1,7 @@
 """The queue of branches waiting to be merged: request, list, show, cancel, retry, approve."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Annotated
 
 from coord.git import merge
@@ -9,6 +9,7 @@ from coord.model import codec, ids, keys, queue
 from coord.model.errors import NotFound, Refused, Usage
 from coord.model.records import Change, MergeRequest, Priority
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 from coord.service import branches, named, watching, worktrees
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
@@ -19,7 +20,7 @@ from coord.service.merging.waiting import GUARD
 _NO_WORDS = Prose("")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Queue:
     """The requests that wait, the next one first, whether a gate tests them, and what the owner has to set first.
 

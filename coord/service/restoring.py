@@ -1,13 +1,13 @@
 """What was kept of worktrees: listed, brought back, and let go when its time is over."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
 from coord.git import restoring, trash, worktree
 from coord.git.restoring import Kept
 from coord.model.errors import Conflict, NotFound, Refused, Usage
+from coord.model.values import frozen
 from coord.service import delivery, worktrees
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -16,7 +16,7 @@ from coord.service.worktrees import Tree
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keepsake:
     """Something that is kept: under which name, of whose worktree, since when and until when.
 
@@ -32,7 +32,7 @@ class Keepsake:
     until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keepsakes:
     """What is kept, the newest first; or what was brought back, and as which worktree."""
 

@@ -16,6 +16,7 @@ from coord.git.discovery import Place
 from coord.git.repo import Git
 from coord.model import keys
 from coord.model.errors import ConfigError, Refused, Unavailable, Usage
+from coord.model.values import frozen
 from coord.service import branches, delivery, livefolders
 from coord.service.clock import Clock
 from coord.service.coord import CONFIG_NAME, Coord
@@ -29,7 +30,7 @@ _RECENT = 5_000
 _FIX_INTO = f"set merge.into in {CONFIG_NAME} to the branch that is meant"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Initialised:
     """What setting up made, what was there already, and how many records came back from the ledger."""
 
@@ -53,7 +54,7 @@ class _Progress:
         (self.made if made else self.existed).append(name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Source:
     """The ledger that is there before anything is done: the local branch, else a remote's."""
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from coord.git import discovery, history, worktree
@@ -11,6 +10,7 @@ from coord.model import leases
 from coord.model.errors import CoordError
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 from coord.service import branches
 from coord.service.coord import Coord
 from coord.service.leasebook import Book
@@ -21,7 +21,7 @@ _REMAINDER = "… and "
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """A worktree as it is now; `branch` is "" when detached, `commit` before the first one."""
 
@@ -32,7 +32,7 @@ class Standing:
     operation: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Commits:
     """How many commits there are, and the newest of them, a line each."""
 

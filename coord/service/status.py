@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ from coord.model.errors import BadRecord, CoordError, TimedOut
 from coord.model.gate import PASSED, UNGATED, has_passed
 from coord.model.leases import Ask
 from coord.model.records import Lock, MergeRequest, Message, Mode, Priority
+from coord.model.values import frozen
 from coord.service import branches, livefolders, merges, watching
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -34,7 +34,7 @@ _FRONT = re.compile(rb"\A---\r?\n(.*?)^---", re.DOTALL | re.MULTILINE)
 _FACT = re.compile(rb"^(priority|ack):[ \t]*[\"']?(\w+)", re.MULTILINE | re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unread:
     """How many messages of one priority wait in a mailbox, and for how long the oldest has."""
 
@@ -43,7 +43,7 @@ class Unread:
     oldest: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tree:
     """An agent's worktree against the base branch; None is unknown."""
 
@@ -54,7 +54,7 @@ class Tree:
     dirty: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AgentStatus:
     """One agent: its last sign of life, what waits for it, what it holds, where it works."""
 
@@ -69,7 +69,7 @@ class AgentStatus:
     tree: Tree | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """A live lease, how long it still lasts, and who waits for it."""
 
@@ -84,7 +84,7 @@ class Held:
     waiters: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Queued:
     """A merge request that waits; `gate` is `ungated` where nothing will test it, `held` why it is stuck."""
 
@@ -100,7 +100,7 @@ class Queued:
     held: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LedgerStatus:
     """The ledger's last event, and how many more are noted but not yet committed; None is unknown."""
 
@@ -111,7 +111,7 @@ class LedgerStatus:
     waiting: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Need:
     """Something that waits for the owner, or for somebody on whom the owner may want to call."""
 
@@ -122,7 +122,7 @@ class Need:
     age: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Status:
     """How things stood at one moment."""
 
@@ -139,7 +139,7 @@ class Status:
     needs_left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Glance:
     """What a message's key and the first lines of its file tell without reading it as a whole."""
 

@@ -1,6 +1,5 @@
 """What tests said of branches that were to be merged: each run with its log, and which steps are flaky."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ from coord.git import gate, merge, remote
 from coord.model import mailboxes
 from coord.model.errors import Refused
 from coord.model.times import parse_time
+from coord.model.values import frozen
 from coord.model.verdicts import Run, flaky
 from coord.service import branches, merges
 from coord.service.command import command, shown
@@ -17,7 +17,7 @@ from coord.service.merging.verdicts import Kept
 from coord.service.merging.waiting import GUARD
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tested:
     """One run: what it tested (a number of requests upon a branch, 0 for the branch alone), and how it ended."""
 
@@ -33,7 +33,7 @@ class Tested:
     log: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Flake:
     """A step that failed on trees which passed at another time, and how often."""
 
@@ -41,7 +41,7 @@ class Flake:
     times: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Runs:
     """Runs of the test, the oldest first; `tail` is the end of the last one's log where one request was asked for."""
 
@@ -50,7 +50,7 @@ class Runs:
     tail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Retest:
     """A branch that is to be tested again, here or where it is pushed to, and how many runs count no longer."""
 

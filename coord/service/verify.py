@@ -6,12 +6,12 @@ journal, read in between, had nothing to say about its key.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 from coord.git import history
 from coord.model import keys
 from coord.model.errors import Corrupt
+from coord.model.values import frozen
 from coord.service import livefolders
 from coord.service.byhand import hands, strays
 from coord.service.byhand.strays import Stray
@@ -26,7 +26,7 @@ _DEEP_LIMIT = 3600.0
 _NAMED = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verified:
     """What was proven: so many records, alike in files, ledger and index at this commit; `strays` are no records."""
 

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from coord.model import times
 from coord.model.errors import CoordError, TimedOut
 from coord.model.records import Process
+from coord.model.values import frozen
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.stores import durable, oslock
@@ -22,7 +23,7 @@ IDENTITY = "daemon.json"
 _KEPT = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Daemon:
     """What is known of the daemon; `unknown` where its process cannot be seen from here."""
 

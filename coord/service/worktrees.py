@@ -1,7 +1,7 @@
 """A checkout of its own for each agent."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from coord.git import discovery, trash, worktree
 from coord.git.relations import relations
 from coord.git.repo import Git
 from coord.model.errors import NotFound, Refused, Usage
+from coord.model.values import frozen
 from coord.service import branches, heldback, livefolders
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -18,7 +19,7 @@ from coord.service.guard import placing
 _AT_ONCE = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tree:
     """An agent's worktree: where it is, its branch, how far that is from the base, and why it does not follow."""
 
@@ -35,7 +36,7 @@ class Tree:
     kept: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trees:
     """Every agent's worktree."""
 

@@ -8,28 +8,27 @@ one contract suite runs on every store.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
 from coord.model.errors import Refused
 from coord.model.keys import DEAD, FOLDERS
 from coord.model.records import Change
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 LEDGER = "ledger"
 """The critical section of whoever reads the journal and writes the ledger."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Stored(ByValue):
+@frozen
+class Stored:
     """A record's bytes as found."""
 
     key: str
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Guard(ByValue):
+@frozen
+class Guard:
     """The proof that the caller is inside a short critical section; functions that need one take it.
 
     `inherited` says that the last holder did not leave in good order (it was killed, it failed,

@@ -8,11 +8,10 @@ import fcntl
 import os
 import re
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.stores import durable, folders
 
 _CLAIMED = re.compile(r"(.+)~[0-9a-f]{8}\.taken", re.DOTALL)
@@ -22,8 +21,8 @@ LEASE: int | None = getattr(fcntl, "F_SETLEASE", None)
 _LEASE_SIGNAL: int | None = getattr(fcntl, "F_SETSIG", None)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Taken(ByValue):
+@frozen
+class Taken:
     """A file's bytes and its time, in nanoseconds since 1970."""
 
     data: bytes

@@ -4,14 +4,13 @@ A record is one write of `\\n<crc32 of the text, 8 hex digits> <text>\\n`. The l
 line break puts it on a line of its own even after a torn one, whose crc then fails.
 """
 
-from dataclasses import dataclass
 from zlib import crc32
 
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Framed(ByValue):
+@frozen
+class Framed:
     """The texts found, each with the offset behind it; END is where to read on; DAMAGED counts lines of garbage."""
 
     texts: tuple[tuple[int, str], ...]

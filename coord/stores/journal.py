@@ -27,13 +27,14 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from coord.model import eventline
 from coord.model.errors import CoordError, Corrupt, Unavailable
 from coord.model.eventline import Noted
 from coord.model.records import Event, Process
+from coord.model.values import frozen
 from coord.stores import durable, oslock
 from coord.stores.framing import Framed, frame, unframe
 
@@ -43,7 +44,7 @@ BATCH = 1000
 _SEGMENT = re.compile(r"\d{8}\.log")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Position:
     """A place in the journal; nobody but the journal looks inside."""
 
@@ -51,7 +52,7 @@ class Position:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Pending:
     """What waits to be committed, in order, and what may wait to be published.
 
@@ -76,7 +77,7 @@ class Pending:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _State:
     position: Position = Position(0, 0)
     tip: str | None = None

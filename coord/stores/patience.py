@@ -15,6 +15,8 @@ FIRST_WORD = 5.0
 
 @dataclass(slots=True)
 class _Wait:
+    """Since when somebody waits for what, and when the next word of it is due."""
+
     since: float
     due: float
     what: Callable[[], str]

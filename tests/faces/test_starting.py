@@ -1,12 +1,10 @@
 """What a short command loads: its start is most of what it takes."""
 
-import importlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
@@ -30,21 +28,6 @@ print(*(name for name, module in sys.modules.items() if type(module) is not defe
 _ALL = {module.__name__ for module, _ in LISTED.values()}
 # Each costs a start more than 5 ms.
 _HEAVY = {"git", "sqlite_utils", "filelock", "psutil", "rich.console", "difflib", "subprocess", "tempfile", "traceback"}
-# Frozen classes that such a start loads and that compile all their functions: compared or hashed often, or one of a kind.
-_WHOLE = {"Form", "Key", "Book"}
-
-
-def whole(modules: set[str]) -> set[str]:
-    """Name the frozen dataclasses of these modules that have all of a dataclass's functions compiled."""
-    found = {
-        one
-        for name in modules
-        if name.startswith("coord.")
-        for one in vars(importlib.import_module(name)).values()
-        if isinstance(one, type) and is_dataclass(one) and one.__module__ in modules
-    }
-    params = {one.__name__: one.__dataclass_params__ for one in found}  # type: ignore[attr-defined]
-    return {name for name, one in params.items() if one.frozen and one.eq}
 
 
 def loaded(call: str, *words: str, cwd: Path, agent: str, given: str = "") -> set[str]:
@@ -67,7 +50,6 @@ def test_a_command_loads_its_own_module_and_nothing_heavy(repo: Path, coord_for:
     found = loaded("from coord import main; main.main()", "mail", "list", cwd=repo, agent="frontend")
     assert found & _ALL == {"coord.service.mail"}
     assert not found & _HEAVY
-    assert whole(found) <= _WHOLE
 
 
 def test_a_hook_in_a_process_of_its_own_loads_little_and_runs_no_git(repo: Path, coord_for: As) -> None:
@@ -87,7 +69,6 @@ def test_a_hook_in_a_process_of_its_own_loads_little_and_runs_no_git(repo: Path,
     found = again()
     assert found & _ALL <= {"coord.service.locks", "coord.service.session.sessions"}
     assert not found & _HEAVY
-    assert whole(found) <= _WHOLE
 
 
 _INTERRUPTED = """

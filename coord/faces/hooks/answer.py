@@ -6,14 +6,14 @@ each part by itself: a fault is told, and never keeps an agent from its other wo
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from coord.faces.hooks import before, edits, holding
 from coord.faces.hooks.dialect import Answer
 from coord.faces.hooks.payload import Event, Hooked
 from coord.model.errors import CoordError
 from coord.model.untrusted import clean_line
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service import checkpoints
 from coord.service.guard import editnotes, trespass
 from coord.service.session import handing, parting, sessions
@@ -27,8 +27,8 @@ _OFTEN = 1800.0  # seconds; one client tells of a compaction before every reques
 _LIMITS = ("rate_limit", "overloaded")
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Caller(ByValue):
+@frozen
+class Caller:
     """Who runs the hook, as its surroundings say: the agent named there, and the process that started it.
 
     One that waits beside a session says in `waits` that it is "new" or asks "again", and its pid.
@@ -42,8 +42,8 @@ class Caller(ByValue):
     terminal: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Call(ByValue):
+@frozen
+class Call:
     """One call of a hook while it is answered."""
 
     hooked: Hooked

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from coord.faces.hooks.payload import Hooked
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.thin import wait
 
 MOST = 10_000
@@ -35,8 +35,8 @@ class Answer:
     delivered: list[Callable[[], None]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Reply(ByValue):
+@frozen
+class Reply:
     """The answer as the hook's process gives it; `refusal` goes to stderr with exit 2 where `out` cannot be written."""
 
     status: int = 0

@@ -5,13 +5,13 @@ Nothing of it is trusted: every field may be missing, of another type, or chosen
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, get_args
 
 from coord.faces.hooks import edits
 from coord.model.errors import Usage
 from coord.model.untrusted import clean_line, clean_text
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service.clients.names import Client
 
 Event = Literal[
@@ -42,8 +42,8 @@ _GEMINI: Mapping[str, Event] = {
 _WORDS = 2_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Hooked(ByValue):
+@frozen(kw_only=True)
+class Hooked:
     """One call of a hook; `name` is the client's own word for the event, `said` what its model said last.
 
     `prompt` is the beginning of what its model is asked.

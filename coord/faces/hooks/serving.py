@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +16,7 @@ from coord.faces.hooks.dialect import Reply
 from coord.faces.hooks.payload import Hooked
 from coord.model.errors import CoordError, TimedOut
 from coord.model.untrusted import clean_line
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service.session.callers import Called
 from coord.thin import hook, reach
 
@@ -91,8 +90,8 @@ def here(client: str, *, parent: int, waits: str = "") -> int:
     return given[0] if given else 1
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Work(ByValue):
+@frozen
+class Work:
     """Where a hook was called, by whom, and how long it may take."""
 
     limited: Callable[[float], AbstractContextManager[None]]

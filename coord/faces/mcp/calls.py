@@ -3,7 +3,7 @@
 import io
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from coord.faces.mcp.tools import Tool
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Unavailable
 from coord.model.untrusted import clean_line, clean_text
+from coord.model.values import frozen
 from coord.service.clock import SystemClock
 from coord.service.session import speaking
 from coord.service.session.speaking import NOWHERE, Origin
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caller:
     """Who calls: where their client stands, and who it says they are; else their session tells, else their worktree."""
 
@@ -28,7 +29,7 @@ class Caller:
     origin: Origin = NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """What a call came to: text for a model, and the same for a program, or the facts of an error."""
 

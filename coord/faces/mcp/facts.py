@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from coord.faces.mcp.calls import Caller
+from coord.model.values import frozen
 from coord.service.session import sessions
 from coord.service.session.speaking import Origin
 from coord.thin import relay
@@ -16,7 +17,7 @@ from coord.thin import relay
 _CODEX = "x-codex-turn-metadata"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """An assistant's connection; `again` has the requests that another server may have done, and since when."""
 

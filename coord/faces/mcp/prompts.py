@@ -1,10 +1,10 @@
 """What a person may ask an assistant for by name: to hand its work over, and to review another's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from coord.model.errors import NotFound, Usage
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 
 _HAND_OVER = """\
 Hand your work over to {to}:
@@ -25,7 +25,7 @@ Review {what}:
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prompt:
     """One prompt: its text, and what stands in it; an argument without a default must be given."""
 

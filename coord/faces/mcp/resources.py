@@ -1,12 +1,12 @@
 """What an assistant may look at without calling a tool: mailboxes, leases, and what happened last."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from coord.faces.mcp.calls import Caller, text_of
 from coord.model.codec import to_plain
 from coord.model.errors import NotFound
+from coord.model.values import frozen
 from coord.service import commands
 from coord.service.coord import Coord
 
@@ -15,7 +15,7 @@ TEMPLATE = f"{INBOX}{{agent}}"
 _LATEST = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resource:
     """One thing to look at."""
 

@@ -1,12 +1,13 @@
 """The six tools that an agent knows by heart: commands under short names, with the few parameters that matter."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from coord.model.values import frozen
 from coord.service.command import Param
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shortcut:
     """A tool's name and words, the command it stands for, and which of its own parameters is which of the command's."""
 

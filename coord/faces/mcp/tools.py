@@ -3,13 +3,13 @@
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from coord.faces import render, wire
 from coord.faces.mcp import shortcuts
 from coord.model.errors import NotFound, Usage
+from coord.model.values import frozen
 from coord.service import commands
 from coord.service.command import Command, Param
 
@@ -37,7 +37,7 @@ _SHAPES: Mapping[str, Mapping[str, object]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tool:
     """One tool: a command under the names that its callers know."""
 

@@ -3,13 +3,12 @@
 import codecs
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from stat import S_ISREG
 
 from coord.model import keys
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service.coord import Coord
 from coord.stores import claim
 
@@ -21,8 +20,8 @@ _UNFINISHED = (".", "#", "~")
 _UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".swp", ".swx", ".crdownload", ".lock")
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Found(ByValue):
+@frozen
+class Found:
     """A hand-written file: its key, and in how many seconds it will have rested long enough to be whole."""
 
     key: str

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
 from coord.model import keys, mailboxes
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 from coord.service.byhand import handwritten
 from coord.service.coord import Coord
 from coord.stores import claim
@@ -17,7 +17,7 @@ _INBOX = keys.FOLDERS[0]
 _REST, _SILENT = 2.0, 600.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stray:
     """A file that is no mail: why, and what to do with it. A `blank` one may become mail."""
 

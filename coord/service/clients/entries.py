@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from coord.model.values import frozen
 from coord.service.clients.jsonread import Broken
 from coord.service.clients.jsonsplice import Document, Path
 from coord.service.clients.names import Client
@@ -19,7 +20,7 @@ def hook(client: Client, *words: str, matcher: str = "", **more: object) -> Grou
     return {**({"matcher": matcher} if matcher else {}), "hooks": [handler]}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class JsonFile:
     """A JSON file that names servers, hooks or both; COMMENTS says that its client takes them in it."""
 

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NoReturn
+
+from coord.model.values import frozen
 
 _DEEPEST = 100
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -23,7 +24,7 @@ class Broken(Exception):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """A value, where it stands, and its members or items."""
 
@@ -37,7 +38,7 @@ class Node:
         return next((part for part in self.parts if part.key == key), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """A member or item: its key, where it begins, its value, and where the comma behind it is."""
 

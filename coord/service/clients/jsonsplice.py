@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from coord.model.values import frozen
 from coord.service.clients import jsonread
 from coord.service.clients.jsonread import Node
 
@@ -15,7 +15,7 @@ _BESIDE = re.compile(r"[ \t]*(?://[^\r\n]*|/\*[^\r\n]*?\*/)")
 _INDENT = re.compile(r"\n([ \t]+)\S")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """A JSON text and what it says; every edit returns a new one."""
 

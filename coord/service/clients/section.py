@@ -1,8 +1,8 @@
 """A section of coord's own, between marks, at the end of a Markdown file that agents read."""
 
 import re
-from dataclasses import dataclass
 
+from coord.model.values import frozen
 from coord.service.clients import lineblock
 from coord.service.clients.jsonread import Broken
 
@@ -10,7 +10,7 @@ _BEGIN, _END = "<!-- coord: begin -->", "<!-- coord: end -->"
 _OURS = re.compile(rf"^\ufeff?{_BEGIN}\r?\n.*?^{_END}(?:\r?\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Section:
     """Lines in a Markdown file; not needed where UNLESS is found in the rest of it."""
 

@@ -7,9 +7,9 @@ was added and removed again, and cannot take one out of tables that are out of o
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from coord.model.values import frozen
 from coord.service.clients import lineblock
 from coord.service.clients.entries import runs
 from coord.service.clients.jsonread import Broken
@@ -24,7 +24,7 @@ _TABLE = re.compile(
 _IDLE = re.compile(r"[ \t]*(?:#.*)?\r?\n?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TomlFile:
     """A TOML file that names servers in tables, as Codex has them."""
 

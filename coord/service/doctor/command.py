@@ -1,9 +1,9 @@
 """Find what is wrong in a repository, and mend it."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from coord.model.errors import Corrupt
+from coord.model.values import frozen
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.service.doctor import patient, rebuilding
@@ -12,7 +12,7 @@ from coord.service.doctor.finding import Finding
 from coord.service.doctor.treatment import Treatment, case
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """A fault, and what became of it; `next` says what --fix will do, or what the owner must."""
 
@@ -24,7 +24,7 @@ class Found:
     next: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """What was found, what was put aside for it, and, of a rebuilding, how many records were made anew."""
 

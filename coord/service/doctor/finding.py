@@ -1,17 +1,17 @@
 """What a check finds: one fault, why it matters, and how it is mended."""
 
 from collections.abc import Callable, Iterator, Sized
-from dataclasses import dataclass
 from pathlib import Path
 
 from coord.model.untrusted import several
+from coord.model.values import frozen
 from coord.service.coord import Coord
 from coord.service.doctor.kept import Kept
 
 Mend = Callable[[Kept], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Finding:
     """One fault. `next` says what mending will do, or, where `mend` is None, what the owner must do.
 

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from coord.model import keys
+from coord.model.values import frozen
 from coord.service import watching
 from coord.service.coord import Coord
 from coord.service.doctor.finding import Finding
@@ -17,7 +17,7 @@ _INSTANCES = len(keys.FOLDERS)
 _SPARE = 64  # folders that may yet be made
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Used:
     instances: int
     watches: int

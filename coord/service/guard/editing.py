@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from coord.git import discovery
 from coord.model import leases, quoting, scope, scopetext, times
 from coord.model.errors import CoordError, Corrupt, LeaseHeld, Usage
 from coord.model.records import Lock
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service import locks
 from coord.service.coord import Coord
 from coord.service.guard import editnotes
@@ -29,8 +28,8 @@ _NO_PATH = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
 _UNNAMED = re.compile("[\x01-\x1f\x7f-\x9f\udc80-\udcff]")
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Ruling(ByValue):
+@frozen
+class Ruling:
     """Whether some files may be edited: `refusal` says why not; `free` are the scopes that nobody holds.
 
     `paths` are the files below the repository's top, `own` the leases that who edits them holds over them.
@@ -43,8 +42,8 @@ class Ruling(ByValue):
     own: tuple[Lock, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Taken(ByValue):
+@frozen
+class Taken:
     """Leases that were taken, or why they could not be had."""
 
     locks: tuple[Lock, ...] = ()

@@ -9,11 +9,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service.coord import Coord
 from coord.stores import durable, folders
 
@@ -23,8 +22,8 @@ _MOST = 32
 _LARGEST = 1 << 16
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Note(ByValue):
+@frozen
+class Note:
     """An edit: the token and scope of the lease it was made under (0 and "": none), and when the last such one was."""
 
     token: int

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from coord.model.errors import Corrupt, LeaseHeld, Refused, StaleToken, Unavaila
 from coord.model.fencing import Passed, merged
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line, several
+from coord.model.values import frozen
 from coord.service import branches, delivery
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -28,7 +28,7 @@ _REASON = 200
 _ON_RECORD = f'or go past it, on record: {OVERRIDE}="<why>" git commit'
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checked:
     """What a commit or push touches, for whom it was looked at, and the reason given where the guard was overridden.
 
@@ -41,7 +41,7 @@ class Checked:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Span:
     """The commits of HEAD that are pushed, and the branch that they are to land on some day."""
 
@@ -50,7 +50,7 @@ class Span:
     commits: tuple[Commit, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signed:
     """The trailers that a commit's message has got."""
 

@@ -4,7 +4,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from coord.model import mailboxes
 from coord.model.errors import CoordError, Refused
 from coord.model.records import Message
 from coord.model.untrusted import several
+from coord.model.values import frozen
 from coord.service import delivery
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -63,14 +63,14 @@ _ASK = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Guards:
     """The hooks of each worktree that coord's lines belong in, and whether they are there."""
 
     hooks: tuple[HookFile, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Hooks:
     """A folder of hooks, git in a worktree that runs them, and whether the folder is outside of the repository."""
 

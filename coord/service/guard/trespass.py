@@ -5,7 +5,6 @@ others have leased: where nobody has, nothing is asked at all.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from coord.git import worktree
 from coord.model import quoting, scope, scopetext
 from coord.model.records import Lock
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 from coord.service import delivery
 from coord.service.coord import Coord
 from coord.service.delivery import Route
@@ -23,7 +23,7 @@ _SHOWN = 20
 _MOST = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Crossed:
     """A file that was changed under another's lease."""
 

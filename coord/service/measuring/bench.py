@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from coord.git import repo
 from coord.model.errors import Refused, Usage
+from coord.model.values import frozen
 from coord.service import mail
 from coord.service.command import Prose, command
 from coord.service.coord import Coord
@@ -30,7 +30,7 @@ _LONGEST = 600.0
 _COLD_MAIL = 200
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bench:
     """What was measured, where, and on what."""
 

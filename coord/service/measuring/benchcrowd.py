@@ -7,12 +7,13 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from types import FrameType
 from typing import IO, NoReturn
 
 from coord.model.errors import Unavailable
+from coord.model.values import frozen
 from coord.service.measuring.benchrows import Work, timed
 
 _PAUSE = 0.002
@@ -22,7 +23,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Start = Callable[[int], Work]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loop:
     """How many ms each round of one process took; the last one was not finished where it was STOPPED."""
 

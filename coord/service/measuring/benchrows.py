@@ -3,12 +3,13 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from coord.model.values import frozen
 
 Work = Callable[[], object]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """One figure with the same of its floor, measured in the same run.
 

@@ -1,13 +1,13 @@
 """Whether a request was made under leases that have passed on to others, and who of them has looked at it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from coord.git.commits import Commit
 from coord.model import mailboxes
 from coord.model.errors import BadRecord
 from coord.model.fencing import Passed
 from coord.model.records import MergeRequest
+from coord.model.values import frozen
 from coord.service.coord import Coord
 from coord.service.guard import fencing
 
@@ -15,7 +15,7 @@ _OWNER = mailboxes.OWNER
 _FOR_ALL = f" by {_OWNER}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overtaken:
     """What stands against a request: the words for it, a way out, and the holders who have not looked at it yet."""
 
@@ -24,7 +24,7 @@ class Overtaken:
     holders: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Looked:
     """What was found: what stands against a request, if anything does, and the leases its changes were made under.
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from coord.git import gate
 from coord.git.gate import Result, Running
 from coord.model.times import format_duration, format_time
+from coord.model.values import frozen
 from coord.model.verdicts import Run, Verdicts
 from coord.service.coord import Coord
 from coord.service.merging.verdicts import Kept
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """A commit to be tested, and whose batch asks for that."""
 

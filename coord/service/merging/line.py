@@ -1,16 +1,16 @@
 """The queue of one branch, as one step sees it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from coord.git import merge
 from coord.git.worktree import Worktree
 from coord.model.queue import Lineup
+from coord.model.values import frozen
 from coord.service.coord import Coord
 from coord.service.merging.stacking import Keyed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """What waits for a branch; where that is `here`, and was at the remote when last looked at (`far`, or "")."""
 

@@ -10,13 +10,14 @@ from coord.git import merge, remote
 from coord.git.remote import Answer, Call
 from coord.model import backoff
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 from coord.service.coord import Coord
 
 _FRESH = 10.0
 _FIRST, _LONGEST = 1.0, 300.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trouble:
     """Why nothing can be moved at the remote: a line, the remote's words, and whether nobody answered there."""
 

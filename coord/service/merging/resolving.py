@@ -5,7 +5,6 @@ What others wrote, in files, commits and mail, is bounded and quoted: it is data
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from coord.git import branch as branching
@@ -16,6 +15,7 @@ from coord.model import codec, keys, leasetrailers, quoting, times
 from coord.model.errors import BadRecord
 from coord.model.records import Change, MergeRequest, Message
 from coord.model.untrusted import clean_line
+from coord.model.values import frozen
 from coord.service import delivery
 from coord.service.coord import Coord
 from coord.service.merging.stacking import Left
@@ -34,7 +34,7 @@ def whose(coord: Coord, one: MergeRequest) -> str:
     return next(name for name in (coord.config.merge.resolver, one.agent, coord.config.coordinator) if name in known)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Case:
     """A conflict: the commits of both sides and of where they parted, the paths, and whose turn it is."""
 

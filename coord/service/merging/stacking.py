@@ -14,6 +14,7 @@ from coord.model.errors import NotFound, Refused, Unavailable
 from coord.model.gate import PASSED, UNGATED, gate_name
 from coord.model.records import MergeRequest
 from coord.model.untrusted import clean_line, several
+from coord.model.values import frozen
 from coord.service.coord import Coord
 from coord.service.merging import fence, remembering
 
@@ -21,7 +22,7 @@ _SHOWN = 12
 Keyed = tuple[str, MergeRequest]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Left:
     """A request that does not go with the others.
 

@@ -5,7 +5,6 @@ All else on the page is coord's own, and names in it are cleaned to one line.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 
@@ -16,6 +15,7 @@ from coord.model.budget import Section
 from coord.model.errors import BadRecord
 from coord.model.records import Checkpoint, Decision, Lock, Message
 from coord.model.untrusted import clean_line, clean_text
+from coord.model.values import frozen
 from coord.service import branches, decisions, letters, standing, worktrees
 from coord.service.byhand import adopt
 from coord.service.coord import Coord
@@ -29,7 +29,7 @@ _READ = 500
 _NAMES = 12
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Brief:
     """The page a session starts from: `text` is what `sections` are when written out, `tokens` an estimate of it."""
 

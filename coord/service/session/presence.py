@@ -1,14 +1,13 @@
 """When each agent was last seen, and doing what: evidence for `status` and for routing, not a record."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from coord.model.values import ByValue
+from coord.model.values import frozen
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Seen(ByValue):
+@frozen
+class Seen:
     """The last sign of life of an agent."""
 
     agent: str

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 import psutil
 
 from coord.model.records import Process
-from coord.model.values import ByValue
+from coord.model.values import frozen
 from coord.service.command import command
 from coord.service.coord import Coord
 from coord.stores import durable, folders, oslock
@@ -33,8 +33,8 @@ _FAR = 8
 _SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "env", "timeout"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Wake(ByValue):
+@frozen(kw_only=True)
+class Wake:
     """A wake-up: which way, for which messages, and since when there was something to wake for.
 
     `seen_at` is when a hook told that the session goes on because of it; None while nothing has.
@@ -48,8 +48,8 @@ class Wake(ByValue):
     seen_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Session(ByValue):
+@frozen(kw_only=True)
+class Session:
     """One session as it was last heard of; `why` says what limits it, `process` is the client's own.
 
     `store` is where its client keeps its sessions, if not where it does by itself. `socket` and `pane` say
@@ -98,8 +98,8 @@ class Kept:
     memory: Memory
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Sessions(ByValue):
+@frozen
+class Sessions:
     """Sessions, the one heard of last first."""
 
     items: tuple[Session, ...]

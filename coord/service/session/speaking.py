@@ -5,13 +5,12 @@ eyes alone, with the agent that it is, its client's own name for it, and the cli
 the session that its client names, else of the one whose process it was started by.
 """
 
-from dataclasses import dataclass
-
+from coord.model.values import frozen
 from coord.service.coord import Coord
 from coord.service.session import sessions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """Where a caller comes from: what its client calls the session, best word first, and the processes above it."""
 
