@@ -157,6 +157,11 @@ class Git:
         found = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", check=False)
         return found.out.decode().strip() or None
 
+    def tips(self, *patterns: str) -> dict[str, str]:
+        """Return what the references point at that match PATTERNS or lie below them, by their full names."""
+        lines = self.text("for-each-ref", "--format=%(objectname) %(refname)", "--", *patterns).splitlines()
+        return {name: commit for commit, _, name in (line.partition(" ") for line in lines)}
+
     def peek(self, common: Path, ref: str) -> str | None:
         """Return what `tip` would, from the files of COMMON where they say it; else git is asked."""
         return refs.read(common, ref) or self.tip(ref)

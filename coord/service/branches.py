@@ -115,11 +115,8 @@ def tip(coord: Coord, branch: str) -> str:
 def tips(coord: Coord, names: Iterable[str]) -> dict[str, str]:
     """Return the commits that those of NAMES point at which are branches."""
     asked = {ref(name): name for name in names}
-    if not asked:
-        return {}
-    listed = coord.git.text("for-each-ref", "--format=%(objectname) %(refname)", "--", *asked).splitlines()
-    found = (line.split(" ", 1) for line in listed)
-    return {asked[name]: commit for commit, name in found if name in asked}
+    found = coord.git.tips(*asked) if asked else {}
+    return {asked[name]: commit for name, commit in found.items() if name in asked}
 
 
 def distance(coord: Coord, base_branch: str, head: str) -> tuple[int, int]:

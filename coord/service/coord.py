@@ -243,7 +243,7 @@ class Coord:
         return self.clock.now()
 
     def new_id(self) -> str:
-        """Make an id that sorts after all that this process made before, also within one millisecond."""
+        """Make an id that sorts behind all of this process, within a millisecond too, unless a clock was set back."""
         now = self.now()
         millisecond = int(now.timestamp() * 1000)
         entropy = int.from_bytes(os.urandom(10), "big") >> 1

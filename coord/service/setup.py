@@ -102,8 +102,7 @@ def init(
 
 
 def _source(git: Git, place: Place, progress: _Progress) -> _Source | None:
-    shown = git.text("for-each-ref", "--format=%(objectname) %(refname)", f"refs/remotes/**/{_BRANCH}")
-    published = {name: commit for commit, _, name in (line.partition(" ") for line in shown.splitlines())}
+    published = git.tips(f"refs/remotes/**/{_BRANCH}")
     local = git.peek(place.common, ledger.REF)
     if local is not None:
         for name, commit in published.items():

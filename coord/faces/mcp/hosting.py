@@ -34,8 +34,9 @@ class Hosting:
         self._channel: socket.socket | None = None
 
     def answer(self, visitor: socket.socket, fields: Sequence[bytes]) -> None:
-        """Hand an assistant's connection over, with the facts that it came with."""
-        self._handed(visitor, fields[0])
+        """Hand an assistant's connection over, with the facts that it came with; one with far too many is let go."""
+        if len(fields[0]) <= _LARGEST:
+            self._handed(visitor, fields[0])
 
     def _handed(self, visitor: socket.socket, facts: bytes) -> "subprocess.Popen[bytes]":
         with self._turn:
@@ -119,7 +120,7 @@ def taken(channel: socket.socket) -> tuple[int, bytes] | None:
         return None
     length = int.from_bytes(head, "big")
     facts = b""
-    while len(facts) < length <= _LARGEST:
+    while len(facts) < length:
         chunk = channel.recv(length - len(facts))
         if not chunk:
             return None
