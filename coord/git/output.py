@@ -3,9 +3,7 @@
 import os
 from collections.abc import Iterator
 from itertools import islice
-from typing import IO
-
-from coord.model.values import frozen
+from typing import IO, NamedTuple
 
 NOTHING = "000000"  # the mode of what is not there
 LINK = "120000"
@@ -15,8 +13,7 @@ MERGE = ("merge-tree", "--write-tree", "--no-messages", "-z")
 _CHUNK = 1 << 16
 
 
-@frozen
-class Entry:
+class Entry(NamedTuple):
     """What an index has at a path; of a conflict there are up to three, by their side: 1 base, 2 ours, 3 theirs."""
 
     mode: str
@@ -25,8 +22,7 @@ class Entry:
     path: str
 
 
-@frozen
-class Change:
+class Change(NamedTuple):
     """A path that differs, with its modes and blobs; of a merge, `before` and `was` are those of the first parent."""
 
     path: str
