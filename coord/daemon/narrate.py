@@ -20,8 +20,8 @@ class Narrator:
         tip = self.coord.ledger.tip()
         if tip is None or tip == self._told:
             return
-        for entry in history.entries(self.coord.git, since=self._told, until=tip, with_changes=False):
+        told, self._told = self._told, tip  # what cannot be told now, as where history was replaced, never can
+        for entry in history.entries(self.coord.git, since=told, until=tip, with_changes=False):
             # Of a lease granted, released and expired the subjects are alike: the kind tells them apart.
             kind = clean_line(entry.kind, 24) or "commit"
             self.say(f"{entry.at.astimezone():%H:%M:%S} {kind} {clean_line(entry.subject, 100)}")
-        self._told = tip

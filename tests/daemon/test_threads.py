@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from support import eventually
+import pytest
+from support import eventually, git
 
 from coord.daemon.committing import Committing
 from coord.daemon.foreseeing import Foreseeing
+from coord.daemon.narrate import Narrator
+from coord.model.errors import Unavailable
 from coord.service import mail, worktrees
 from coord.service.command import Prose
 from coord.service.coord import Coord
@@ -48,3 +51,23 @@ def test_a_fault_that_nobody_foresaw_does_not_end_looking_ahead(repo: Path, coor
         first = foreseeing.latest
         eventually(lambda: foreseeing.latest is not first, what="another look")
     assert said == ["failed to look ahead: ValueError('an odd fault'); trying again"]
+
+
+def test_what_cannot_be_told_is_passed_over(repo: Path, coord_for: As) -> None:
+    coord, said = coord_for("backend"), list[str]()
+    narrator = Narrator(coord, said.append)
+    other = git(repo, "commit-tree", "-m", "another history", "coord/ledger^{tree}")
+    git(repo, "update-ref", "refs/heads/coord/ledger", other)
+    git(repo, "reflog", "expire", "--expire=now", "--all")
+    git(repo, "gc", "--quiet", "--prune=now")  # what was told last is no commit any more
+    with pytest.raises(Unavailable):
+        narrator.tell()
+    narrator.tell()
+    git(
+        repo,
+        "update-ref",
+        "refs/heads/coord/ledger",
+        git(repo, "commit-tree", "-p", other, "-m", "next", "main^{tree}"),
+    )
+    narrator.tell()
+    assert len(said) == 1 and said[0].endswith("commit next")
