@@ -1,6 +1,7 @@
 """What every test may ask for: a real repository, and coord opened in it as somebody."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from coord.service.coord import Coord
 
 # The real assistants are large downloads: `make test-clients` installs them, and says where.
 collect_ignore = [] if os.environ.get("COORD_CLIENTS") else ["clients"]
+
+# A shell that begins this behind itself has it ignore interrupts, and so would all that is begun here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CONFIG = """\
 format: 1

@@ -75,7 +75,7 @@ def test_faults_planted_in_the_product_are_caught(repo: Path, tmp_path: Path) ->
                     stops=2,
                     longest=60,
                 )
-                for number in range(12)
+                for number in range(40)
             )
             if not any(is_caught(warm, plan) for plan in plans):
                 missed.append(name)
