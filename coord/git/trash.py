@@ -44,20 +44,17 @@ def keep(git: Git, path: Path, label: str, now: datetime) -> str:
     Raises:
         Refused: there is no commit, or it holds another repository, whose content git would not keep.
     """
-    here = Git(path)
-    head = here.tip("HEAD")
-    if head is None:
-        raise Refused(f"{path} has no commit yet: nothing to keep its files beside", hint="commit something there")
-    private = worktree.private(here)
-    operation = worktree.operation(private)
-    if not worktree.dirty(path) and not operation:
-        return put(git, head, label, now, f"{KEPT}{_standing(here)}")
-    staged, files = _trees(here, private)
-    title = f"{_standing(here)}{f', {operation} in progress' if operation else ''}"
-    held = (one for one in dict.fromkeys(_held(here, private)) if one != head)
-    index = merge.commit(here, staged, (head, *held), f"{STAGED}{title}\n", author=KEEPER, at=now)
-    kept = merge.commit(here, files, (head, index), f"{KEPT}{title}\n", author=KEEPER, at=now)
-    return put(git, kept, label, now, f"{KEPT}{title}")
+    commit, title = _made(path, now)
+    return put(git, commit, label, now, f"{KEPT}{title}")
+
+
+def holds(git: Git, ref: str, path: Path, now: datetime) -> bool:
+    """Tell whether REF, where `keep` put the worktree at PATH at that time, is what it would keep of it now.
+
+    Raises:
+        Refused: what has come to lie there since cannot be kept.
+    """
+    return git.tip(ref) == _made(path, now)[0]  # the same state at the same time is the same commit
 
 
 def put(git: Git, commit: str, label: str, now: datetime, why: str) -> str:
@@ -75,6 +72,23 @@ def put(git: Git, commit: str, label: str, now: datetime, why: str) -> str:
                 continue
             return ref
     raise Conflict(f"{stem} is taken a thousand times", hint="remove refs that are no longer needed")
+
+
+def _made(path: Path, now: datetime) -> tuple[str, str]:
+    """Return a commit of all that the worktree at PATH holds, and what that is in words."""
+    here = Git(path)
+    head = here.tip("HEAD")
+    if head is None:
+        raise Refused(f"{path} has no commit yet: nothing to keep its files beside", hint="commit something there")
+    private = worktree.private(here)
+    operation = worktree.operation(private)
+    if not worktree.dirty(path) and not operation:
+        return head, _standing(here)
+    staged, files = _trees(here, private)
+    title = f"{_standing(here)}{f', {operation} in progress' if operation else ''}"
+    held = (one for one in dict.fromkeys(_held(here, private)) if one != head)
+    index = merge.commit(here, staged, (head, *held), f"{STAGED}{title}\n", author=KEEPER, at=now)
+    return merge.commit(here, files, (head, index), f"{KEPT}{title}\n", author=KEEPER, at=now), title
 
 
 def _standing(here: Git) -> str:

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -121,7 +122,8 @@ def remove(
     """Remove an agent's worktree; its branch stays.
 
     Refuses while there is uncommitted or unmerged work, unless --keep puts all of it on a
-    ref first. Either way only files that git ignores go with the folder.
+    ref first. Either way only files that git ignores go with the folder: it stays, too, where
+    somebody wrote in it while its work was being kept.
 
     Raises:
         Refused: work would be lost.
@@ -143,11 +145,22 @@ def remove(
                 dirty=unfinished.dirty,
                 unmerged=unfinished.unmerged,
             )
-        kept = trash.keep(Git(path), path, name, coord.now()) if unfinished.any else ""
+        kept = _kept(path, name, coord.now()) if unfinished.any else ""
     gone = as_it_is(coord, name)
     worktree.remove(coord.git, path, force=bool(kept))
     coord.record(coord.event("worktree.removed", f"{name}: {path.name}", agent=coord.whoever() or name, kept=kept))
     return Tree(name, gone.path, gone.branch, gone.head, kept=kept)
+
+
+def _kept(path: Path, name: str, now: datetime) -> str:
+    ref = trash.keep(Git(path), path, name, now)
+    if not trash.holds(Git(path), ref, path, now):
+        raise Refused(
+            f"{name}'s worktree changed while it was being kept: somebody is at work in {path}",
+            hint=f"try again when they are done; what was there before is on {ref}",
+            kept=ref,
+        )
+    return ref
 
 
 def settle_in(coord: Coord, path: Path) -> tuple[str, ...]:

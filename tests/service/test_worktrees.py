@@ -131,3 +131,21 @@ def test_the_list_says_why_a_worktree_cannot_follow(repo: Path, coord_for: As) -
     assert keepup.follow(owner, "backend")
     (tree,) = worktrees.list_(owner).trees
     assert tree.waits == "files that git does not track are in the way: way.o"
+
+
+def test_what_is_written_while_a_worktree_is_kept_keeps_it(repo: Path, coord_for: As) -> None:
+    place = Path(worktrees.add(coord_for("owner"), ("backend",)).trees[0].path)
+    (place / "early").write_text("early")
+    hook = repo / ".git/hooks/reference-transaction"
+    hook.write_text(
+        f'#!/bin/sh\n[ "$1" = committed ] && grep -q refs/coord/trash && echo late > "{place}/late"\nexit 0\n'
+    )
+    hook.chmod(0o755)
+    with pytest.raises(Refused, match="changed while") as refused:
+        worktrees.remove(coord_for("owner"), "backend", keep=True)
+    assert (place / "late").exists() and "early" in git(
+        repo, "ls-tree", "--name-only", str(refused.value.facts["kept"])
+    )
+    hook.unlink()
+    kept = worktrees.remove(coord_for("owner"), "backend", keep=True).kept
+    assert not place.exists() and {"early", "late"} <= set(git(repo, "ls-tree", "--name-only", kept).split())
