@@ -271,6 +271,11 @@ def _seen(home: str) -> StatCache[Lock]:
     return StatCache(home)
 
 
+@lru_cache(maxsize=8)
+def _seen_tickets(folder: str) -> StatCache[Ask]:
+    return StatCache(folder)
+
+
 def _held(coord: Coord) -> tuple[tuple[str, Lock], ...]:
     listed, seen, read = coord.records("locks"), _seen(str(coord.home)), partial(_lock, coord)
     found = tuple((key, lock) for key in listed if (lock := seen.get(key, read)) is not None)
@@ -296,24 +301,28 @@ def _waiters(coord: Coord) -> tuple[Ask, ...]:
         names = sorted(name for name in os.listdir(folder) if ids.is_ulid(name))
     except OSError:
         return ()
-    found = []
+    found, seen, read = [], _seen_tickets(folder), partial(_ticket, folder)
     for name in names:
-        path = f"{folder}/{name}"
-        try:
-            ask = _ask(path)
-        except (OSError, ValueError, KeyError, TypeError):
+        ask = seen.get(name, read)
+        if ask is None:
             continue
         if ask.process is not None and _is_dead(ask.process, int(time.monotonic())):
-            Path(path).unlink(missing_ok=True)
+            Path(folder, name).unlink(missing_ok=True)
             continue
         found.append(ask)
+    seen.keep(names)
     return tuple(found)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _ask(path: str) -> Ask:
-    """Read a ticket, which is written once."""
-    plain = json.loads(Path(path).read_text(encoding="utf-8"))
+def _ticket(folder: str, name: str) -> Ask | None:
+    """Read a ticket. Its name may have been another's before: who comes behind all takes the next after theirs."""
+    try:
+        return _ask(json.loads(Path(folder, name).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _ask(plain: Mapping[str, object]) -> Ask:
     mode: Mode = "shared" if plain["mode"] == "shared" else "exclusive"
     scopes = plain["scopes"]
     if not isinstance(scopes, list):

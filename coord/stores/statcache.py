@@ -15,6 +15,7 @@ R = TypeVar("R")
 _SECOND = 10**9
 _SHORT = (1 << 60) - 1
 _UNSETTLED = -1
+_NOTHING = (_UNSETTLED, None)
 # Seconds: a tick of the kernel's clock, with room; and where only whole seconds are kept, of FAT's clock.
 _FINE, _COARSE = 0.05, 2.0
 
@@ -25,19 +26,21 @@ def short(*facts: object) -> int:
 
 
 class StatCache(Generic[R]):
-    """Values of the files below HOME by their keys; whoever looks at thousands keeps two numbers of each, no more."""
+    """Values of the files below HOME by their keys; whoever looks at thousands keeps one number more of each.
+
+    Several threads may look at once: what was found and its stamp are one thing, taken and put in one step.
+    """
 
     def __init__(self, home: str) -> None:
         self._home = home
-        self._stamps: dict[str, int] = {}
-        self._values: dict[str, R | None] = {}
+        self._found: dict[str, tuple[int, R | None]] = {}
 
     def get(self, key: str, read: Callable[[str], R | None], *, trusted: bool = False) -> R | None:
         """Return what READ gives for KEY, or gave when it was the same file: None where it is gone or says nothing.
 
         What was read once is TRUSTED to be the same without a look, if one says so.
         """
-        known = self._values.get(key)
+        known_by, known = self._found.get(key, _NOTHING)
         if trusted and known is not None:
             return known
         try:
@@ -45,19 +48,18 @@ class StatCache(Generic[R]):
         except OSError:
             return read(key)
         stamp = short(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        if self._stamps.get(key) == stamp:
+        if known_by == stamp:
             return known
         looked_at = time()
-        value = self._values[key] = read(key)
-        self._stamps[key] = stamp if _is_settled(found, looked_at) else _UNSETTLED
+        value = read(key)
+        self._found[key] = (stamp if _is_settled(found, looked_at) else _UNSETTLED, value)
         return value
 
     def keep(self, keys: Collection[str]) -> None:
         """Forget all but KEYS, if there is more."""
-        if len(self._values) > len(keys):
-            for key in self._values.keys() - set(keys):
-                self._stamps.pop(key, None)
-                self._values.pop(key, None)
+        if len(self._found) > len(keys):
+            for key in self._found.keys() - set(keys):
+                self._found.pop(key, None)
 
 
 def _is_settled(found: os.stat_result, looked_at: float) -> bool:

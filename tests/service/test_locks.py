@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -340,6 +341,16 @@ def test_whoever_is_next_is_woken_by_a_release_a_break_and_a_waiter_who_leaves(c
                 before(first)
                 raise TimedOut("waited in vain")
             assert bell.wait(5)
+
+
+def test_a_place_that_another_had_before_is_its_last_holders(coord_for: Open) -> None:
+    coord, frontend, security = coord_for("backend"), coord_for("frontend"), coord_for("security")
+    locks.acquire(coord, ("docs",))
+    first, second = waiting(frontend, "frontend", "docs"), waiting(security, "security", "docs/x.md")
+    for ask in (first, replace(second, ticket=first.ticket)):
+        with leasebook.ticket(coord) as enqueue:
+            enqueue(ask)
+            assert locks.list_(coord).waiting == (ask,)
 
 
 def test_a_ticket_that_is_damaged_holds_up_nobody(coord_for: Open) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import random
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,31 @@ def test_what_is_trusted_is_not_looked_at(tmp_path: Path) -> None:
     assert cache.get("a", read, trusted=True) == "one"
     cache.keep(())
     assert cache.get("a", read, trusted=True) == "two"
+
+
+class Meddled(str):
+    """A key that lets another thread go first, once its cache has seen what it knows of it."""
+
+    __slots__ = ("meddle",)
+    meddle: Callable[[], None]
+
+    def __format__(self, spec: str) -> str:
+        self.meddle()
+        return super().__format__(spec)
+
+
+def test_what_another_thread_finds_meanwhile_is_not_taken_for_what_was_known(tmp_path: Path) -> None:
+    path, read, cache = tmp_path / "a", Reader(tmp_path), StatCache[str](str(tmp_path))
+
+    def change(text: str) -> None:
+        path.write_text(text)
+        eventually(partial(is_known, text), within=10, what="a file that is settled")
+
+    def is_known(text: str) -> bool:
+        before = read.times
+        return cache.get("a", read) == text and read.times == before
+
+    change("one")
+    key = Meddled("a")
+    key.meddle = partial(change, "two")
+    assert cache.get(key, read) == "two"
