@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -340,3 +341,18 @@ def test_a_test_that_does_not_exist_is_named_as_what_to_mend(repo: Path, coord_f
     drive(Landing(coord_for("owner")))
     (waits,) = queue(coord_for("owner"))
     assert "could not be run: no such command" in waits.result and "merge.test" in waits.result
+
+
+def test_what_is_noted_while_a_large_file_begins_anew_stays(tmp_path: Path) -> None:
+    def note(who: int) -> None:
+        kept = Kept(tmp_path / "verdicts", most=2000)
+        for number in range(150):
+            kept.add(Run(tree=str(number), gate=str(who), passed=True))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(note, range(4)))
+    left: dict[str, list[int]] = {}
+    for run in Kept(tmp_path / "verdicts").read().runs:
+        left.setdefault(run.gate, []).append(int(run.tree))
+    # Each one's are the last that it noted, without a gap.
+    assert left and all(numbers == list(range(150))[-len(numbers) :] for numbers in left.values()), left

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coord.model.verdicts import Run, Verdicts
+from coord.stores import oslock
 
 _MOST = 4 << 20
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Run))
@@ -15,8 +16,9 @@ _FIELDS = frozenset(field.name for field in dataclasses.fields(Run))
 class Kept:
     """The runs in one file, a line each; what other processes add is read when asked."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, most: int = _MOST) -> None:
         self._path = path
+        self._most = most
         self._file = (0, 0)
         self._read_to = 0
         self._verdicts = Verdicts()
@@ -56,17 +58,18 @@ class Kept:
 
     def _note(self, facts: dict[str, Any]) -> None:
         line = json.dumps(facts).encode()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
-            if file.tell() and not self._ends_well():
-                file.write(b"\n")
-            file.write(line + b"\n")
-            size = file.tell()
-        if size > _MOST:
-            data = self._path.read_bytes()
-            fresh = self._path.with_suffix(".new")
-            fresh.write_bytes(data[data.index(b"\n", len(data) // 2) + 1 :])
-            fresh.replace(self._path)
+        # Alone: what another process adds between the look and the renaming would go with the older half.
+        with oslock.hold(self._path.with_suffix(".lock"), timeout=None, name="verdicts"):
+            with self._path.open("ab") as file:
+                if file.tell() and not self._ends_well():
+                    file.write(b"\n")
+                file.write(line + b"\n")
+                size = file.tell()
+            if size > self._most:
+                data = self._path.read_bytes()
+                fresh = self._path.with_suffix(".new")
+                fresh.write_bytes(data[data.index(b"\n", len(data) // 2) + 1 :])
+                fresh.replace(self._path)
 
     def _ends_well(self) -> bool:
         with self._path.open("rb") as file:
