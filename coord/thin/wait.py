@@ -111,10 +111,26 @@ def _by_a_child(call: "hook.Call") -> tuple[int, bytes, bytes]:
     for end, _ in ends:
         os.close(end)
     _feed(given[1], call.payload)
-    out, err = hook.everything(told[0]), hook.everything(failed[0])
-    os.close(told[0])
-    os.close(failed[0])
+    out, err = _both(told[0], failed[0])
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), out, err
+
+
+def _both(first: int, second: int) -> "tuple[bytes, bytes]":
+    """Read two pipes to their ends, and close them; whoever fills one does not wait until the other is read."""
+    found = {first: b"", second: b""}
+    poll = select.poll()
+    for end in found:
+        poll.register(end, select.POLLIN)
+    left = len(found)
+    while left:
+        for end, _ in poll.poll():
+            chunk = os.read(end, 1 << 16)
+            found[end] += chunk
+            if not chunk:
+                poll.unregister(end)
+                os.close(end)
+                left -= 1
+    return found[first], found[second]
 
 
 def _feed(end: int, data: bytes) -> None:

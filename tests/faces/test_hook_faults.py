@@ -246,3 +246,14 @@ def test_a_folder_that_is_gone_takes_nothing_from_a_conflict(
         done = subprocess.run(words, input=data, cwd=gone, env=env, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"backend holds" in done.stdout
+
+
+def test_a_waiter_hears_out_a_child_that_has_much_to_say_about_what_went_wrong(repo: Path) -> None:
+    child = "import os; os.write(2, b'e' * (1 << 20)); os.write(1, b'told'); os._exit(3)"
+    asking = (
+        "import sys; from coord.thin import hook, wait\n"
+        f"class Call(hook.Call):\n    def program(self):\n        return [sys.executable, '-c', {child!r}]\n"
+        "status, out, err = wait._by_a_child(Call('claude', b'{}'))\nprint(status, out, len(err))"
+    )
+    done = subprocess.run([sys.executable, "-c", asking], cwd=repo, capture_output=True, timeout=20, check=False)
+    assert done.stdout == f"3 b'told' {1 << 20}\n".encode(), done.stderr.decode()
