@@ -33,11 +33,17 @@ class Original:
         return f"{self.commit[:10]} ({clean(subject)[:60]})"
 
 
-def originals(git: Git, base: str, head: str) -> tuple[Original, ...]:
-    """Return the commits of HEAD that BASE has not, the oldest first."""
-    listed = git.text("rev-list", "--reverse", "--topo-order", f"{base}..{head}").split()
-    contents = objects.contents(git, [commit.encode() for commit in listed])
-    return tuple(_read(commit, data or b"") for commit, data in zip(listed, contents, strict=True))
+def own(git: Git, base: str, head: str) -> tuple[str, ...]:
+    """Return the commits of HEAD that BASE has not, the oldest first; none where one is a merge or a root."""
+    lines = git.text("rev-list", "--reverse", "--topo-order", "--parents", f"{base}..{head}").splitlines()
+    found = [line.split() for line in lines]
+    return tuple(words[0] for words in found) if all(len(words) == 2 for words in found) else ()
+
+
+def originals(git: Git, commits: Sequence[str]) -> tuple[Original, ...]:
+    """Return the commits as they were made."""
+    contents = objects.contents(git, [commit.encode() for commit in commits])
+    return tuple(_read(commit, data or b"") for commit, data in zip(commits, contents, strict=True))
 
 
 def _read(commit: str, data: bytes) -> Original:

@@ -160,10 +160,10 @@ def _target(coord: Coord, name: str, tree: Worktree, base: tuple[str, str], *, r
         Unsigned: commits are signed here, and one could not be.
     """
     here, (_, tip) = Git(tree.path), base
-    own = replay.originals(here, tip, tree.head) if rebases else ()
+    own = replay.own(here, tip, tree.head) if rebases else ()
     if merge.already_in(here, tip, tree.head):
         new = tip
-    elif own and all(len(one.parents) == 1 for one in own):
+    elif own:
         new = _rebased(coord, tree, tip, own)
     else:
         new = _merged(coord, name, tree, base)
@@ -182,19 +182,20 @@ def _merged(coord: Coord, name: str, tree: Worktree, base: tuple[str, str]) -> s
     return merge.commit(here, found.tree, (tree.head, tip), message, author=author, at=coord.now(), signed=signed)
 
 
-def _rebased(coord: Coord, tree: Worktree, tip: str, own: Sequence[replay.Original]) -> str:
+def _rebased(coord: Coord, tree: Worktree, tip: str, own: Sequence[str]) -> str:
     """Replay what nobody else has."""
     here, ref = Git(tree.path), branches.ref(tree.branch)
     if len(own) > _MOST:
         raise Refused(f"it has {len(own)} commits of its own, too many to replay", hint="git rebase")
     if why := heldback.queued(coord, tree.branch):
         raise Conflict(why, hint="coord merge list")
-    if others := replay.elsewhere(here, own[0].commit, ref):
+    if others := replay.elsewhere(here, own[0], ref):
         raise Refused(f"its commits are on {several(others)} too, and are not rewritten", hint="git merge")
+    originals = replay.originals(here, own)
     signed = stacking.signs(coord, here)
-    if not signed and any(one.signed for one in own):
+    if not signed and any(one.signed for one in originals):
         raise Refused("its commits are signed, and would lose that: commit.gpgSign is not set", hint="git merge")
-    return replay.replay(here, own, tip, signed=signed)
+    return replay.replay(here, originals, tip, signed=signed)
 
 
 def _step(tree: Worktree, new: str, note: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sacred import picture
-from support import git
+from support import git, gits
 
 from coord.service import keepup, merges, restoring, worktrees
 from coord.service.coord import Coord
@@ -188,3 +188,19 @@ def test_signatures_are_made_anew_or_nothing_is_rewritten(
     git(repo, "config", "commit.gpgSign", "true")
     assert updated(coord_for).state == "brought"
     assert git(place, "log", "-1", "--format=%G?") == "G"
+
+
+def test_too_many_commits_are_counted_not_read(repo: Path, coord_for: As, place: Path) -> None:
+    first = git(place, "rev-parse", "HEAD")
+    made = "".join(
+        f"commit refs/heads/made\ncommitter a <a> 1700000000 +0000\ndata 0\n{f'from {first}' if not number else ''}\n"
+        for number in range(201)
+    )
+    subprocess.run(["git", "fast-import", "--quiet"], cwd=place, input=made, text=True, check=True, env=os.environ)
+    git(place, "reset", "-q", "--hard", "made")
+    git(repo, "branch", "-D", "made")
+    commit(repo, "base.txt")
+    with gits() as ran:
+        found = updated(coord_for)
+    assert (found.state, found.why) == ("stuck", "it has 201 commits of its own, too many to replay")
+    assert not [words for words in ran if "--batch" in words]
