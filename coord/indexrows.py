@@ -10,10 +10,11 @@ from typing import Any
 
 from coord.git.history import Entry
 from coord.model import ids, keys
+from coord.model.regex import regex
 
 Row = Mapping[str, Any]
 FORMAT = 4  # 2: the highest token of a grant of several leases; 3: no text that git has; 4: threads are read when asked
-_TOKEN = re.compile(r"[0-9]{1,15}", re.ASCII)
+_TOKEN = regex(r"[0-9]{1,15}", re.ASCII)
 _NO_MESSAGES = (f"{keys.MERGES}/", f"{keys.DEAD}/")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

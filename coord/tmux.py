@@ -16,19 +16,20 @@ from pathlib import Path
 
 import psutil
 
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 _REST, _TAKEN_UP, _SEEN_WITHIN, _TICK = 0.2, 0.3, 5.0, 0.1  # seconds
 _ONE_BURST = 10.0  # seconds in which a pane is typed into once
 _LOOKED_AT = 15
-_PANE = re.compile(r"%\d{1,9}")
-_PROMPT = re.compile(r"^[\s│┃|]*(?:[>\u276f\u203a]|\*(?=\s+Type your message))(?:\s+(?P<behind>.*?))?[\s│┃|]*$")
-_HINT = re.compile(r"type your message\b.*", re.IGNORECASE)
-_QUESTION = re.compile(
+_PANE = regex(r"%\d{1,9}")
+_PROMPT = regex(r"^[\s│┃|]*(?:[>\u276f\u203a]|\*(?=\s+Type your message))(?:\s+(?P<behind>.*?))?[\s│┃|]*$")
+_HINT = regex(r"type your message\b.*", re.IGNORECASE)
+_QUESTION = regex(
     r"\b(y/n|yes/no|allow|approve|confirm|permission|password|passphrase|press enter|esc to cancel)\b",
     re.IGNORECASE,
 )
-_CHOICE = re.compile(r"^\W*\d{1,2}[.)]\s")
+_CHOICE = regex(r"^\W*\d{1,2}[.)]\s")
 _STATE = "#{pane_pid} #{pane_dead} #{pane_input_off} #{pane_synchronized} #{pane_in_mode}"
 
 

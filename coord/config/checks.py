@@ -1,7 +1,6 @@
 """What makes a value in `.coord.yaml` acceptable; each check raises Usage with the reason and a way out."""
 
 import difflib
-import re
 import shlex
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,17 +8,18 @@ from typing import TypeVar
 
 from coord.model import ids, keys, scope, secrets
 from coord.model.errors import Usage
+from coord.model.regex import regex
 from coord.model.times import format_duration
 
 NAME = "{name}"
 _LONGEST = 500
-_STEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_PATH_LIKE = re.compile(r"[/.*?\[\]\\]")
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_STEP = regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_VARIABLE = regex(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_REMOTE = regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_PATH_LIKE = regex(r"[/.*?\[\]\\]")
+_UNSEEN = regex("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # The rules of git check-ref-format.
-_NO_BRANCH = re.compile(
+_NO_BRANCH = regex(
     r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\A[-/]|[/.]\Z|(?:\A|/)\.|\.lock(?:/|\Z)|\A(?:@|HEAD)\Z|\A(?:coord|refs)/"
 )
 
@@ -64,7 +64,7 @@ def one_line(text: str) -> None:
     """Check that TEXT is short, on one line and all of it can be seen."""
     if len(text) > _LONGEST:
         raise Usage(f"is longer than {_LONGEST} characters")
-    if found := _UNSEEN.search(text):
+    if not text.isprintable() and (found := _UNSEEN.search(text)):
         raise Usage(f"holds the character U+{ord(found.group()):04X}", hint="Write one line of visible text.")
 
 

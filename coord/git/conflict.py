@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from coord.git import objects, output
 from coord.git.repo import Git
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 _LARGEST = 1 << 20
 _BINARY_WITHIN = 8000
 _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 # How git calls what both sides come from; of a renamed file it adds the path to each of its marks.
-_PARTED = re.compile(rb"(\|{7,}) (?:[0-9a-f]{4,64}|merged common ancestors|empty tree)(?::.*)?")
+_PARTED = regex(rb"(\|{7,}) (?:[0-9a-f]{4,64}|merged common ancestors|empty tree)(?::.*)?")
 
 
 @frozen

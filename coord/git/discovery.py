@@ -10,10 +10,11 @@ from pathlib import Path
 import git
 
 from coord.model.errors import Refused, Usage
+from coord.model.regex import regex
 from coord.model.values import frozen
 
-_UNUSUAL = re.compile(r"\bworktree\s*=", re.IGNORECASE)
-_BARE = re.compile(r"\bbare\s*=\s*(?:true|yes|on|1)\b", re.IGNORECASE)
+_UNUSUAL = regex(r"\bworktree\s*=", re.IGNORECASE)
+_BARE = regex(r"\bbare\s*=\s*(?:true|yes|on|1)\b", re.IGNORECASE)
 
 
 @frozen

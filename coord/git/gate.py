@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import time
@@ -19,6 +18,7 @@ import psutil
 from coord.git.repo import Git, clean
 from coord.git.slot import Slot
 from coord.model.errors import NotFound
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 # Waits until it is noted who runs, runs the command, notes its status, and ends whatever it left
@@ -33,7 +33,7 @@ _TAIL = 4096
 _MOST_OUTPUT = 1 << 30
 _NO_COMMAND = (126, 127)
 _SAME_START = 2.0
-_LINE_ENDS = re.compile(r"\r+\n?")
+_LINE_ENDS = regex(r"\r+\n?")
 
 Reason = Literal["passed", "failed", "timeout", "flood", "error"]
 _Begin = Callable[[], subprocess.Popen[bytes]]

@@ -6,7 +6,6 @@ mistaken for something else: fields are counted and end with a zero byte.
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -18,6 +17,7 @@ from coord.git.output import Change
 from coord.git.repo import Git
 from coord.model import ids, trailers
 from coord.model.errors import Corrupt, Unavailable
+from coord.model.regex import regex
 from coord.model.untrusted import clean_line
 from coord.model.values import frozen
 
@@ -27,7 +27,7 @@ _CHANGES = ("--raw", "--no-abbrev", "--no-renames", "--root", "--diff-merges=fir
 _HEAD = "--format=tformat:%H%x00%P%x00%at%x00%ct%x00%an <%ae>%x00%B"
 _FIELDS = 6
 _LATEST = 253_402_300_799  # the last second of the year 9999
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_COMMIT = regex(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _FILE = "100"  # the mode of a regular file begins so; links and submodules are no records
 
 

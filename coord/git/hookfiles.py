@@ -9,12 +9,13 @@ from typing import Literal
 from coord.git import discovery
 from coord.git.repo import Git
 from coord.model.errors import Refused, Unavailable
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 State = Literal["installed", "missing", "other version", "not executable"]
 _BEGIN, _END = "# >>> coord >>>", "# <<< coord <<<"
-_OURS = re.compile(rf"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}\n", re.DOTALL)
-_SHELL = re.compile(r"#!\s*(?:/\S*/)?(?:env\s+(?:-\S+\s+)*)?(?:sh|bash|dash|zsh|ksh)\b")
+_OURS = regex(rf"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}\n", re.DOTALL)
+_SHELL = regex(r"#!\s*(?:/\S*/)?(?:env\s+(?:-\S+\s+)*)?(?:sh|bash|dash|zsh|ksh)\b")
 _SHEBANG = "#!/bin/sh\n"
 _KEPT = ".legacy"  # pre-commit puts a hook aside under this name, and runs it
 _IGNORED, _ALL = ".gitignore", b"*\n"

@@ -1,7 +1,6 @@
 """Merging in memory: predict, commit and publish without a checkout."""
 
 import os
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,13 +8,14 @@ from pathlib import Path
 from coord.git import discovery, hookfiles, objects, output, stale, worktree
 from coord.git.repo import LIMIT, Done, Git, clean
 from coord.model.errors import Conflict, NotFound, Refused, Unavailable, Unsigned
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 # Git makes no fsync of loose objects by itself; git 2.36 and newer know the words.
 DURABLE = {"core.fsync": "objects,reference"}
 COMMITTER = {"GIT_COMMITTER_NAME": "coord", "GIT_COMMITTER_EMAIL": "coord@coord.local"}
 _LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
-_OID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_OID = regex(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _PATHS_AT_ONCE = 500
 _SIDES = {"<": "base", ">": "head"}
 _GUARD, _ABORTED = "reference-transaction", "ref updates aborted by hook"

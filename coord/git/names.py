@@ -2,10 +2,12 @@
 
 import re
 
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9._@% -]*(?:/[a-z0-9][a-z0-9._@% -]*)*", re.ASCII | re.IGNORECASE)
+from coord.model.regex import regex
+
+_PLAIN = regex(r"[A-Za-z0-9][A-Za-z0-9._@% -]*(?:/[A-Za-z0-9][A-Za-z0-9._@% -]*)*")
 # What git itself would refuse to check out, or what `git fsck --strict` complains of, on any file system.
-_IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
-_RESERVED_BY_GIT = re.compile(r"\.git.*|gi[0-9a-z]{0,6}~\d+", re.DOTALL)
+_IGNORED_BY_HFS = regex("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_RESERVED_BY_GIT = regex(r"\.git.*|gi[0-9a-z]{0,6}~\d+", re.DOTALL)
 
 
 def fits(key: str) -> bool:

@@ -1,7 +1,6 @@
 """The packs of a repository, as their names and their indexes tell; no git is asked."""
 
 import os
-import re
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,7 +8,9 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-_NAME = re.compile(r"pack-([0-9a-f]{40}|[0-9a-f]{64})")
+from coord.model.regex import regex
+
+_NAME = regex(r"pack-([0-9a-f]{40}|[0-9a-f]{64})")
 _NOBODYS = frozenset(["pack", "idx", "rev"])
 # Rewriting these would cost the owner more than it helps; git's own gc knows such a limit, too.
 LARGEST = 1 << 28

@@ -8,10 +8,12 @@ import os
 import re
 from pathlib import Path
 
+from coord.model.regex import regex
+
 HEADS = "refs/heads/"
-_LOOSE = re.compile(rb"([0-9a-f]{40}(?:[0-9a-f]{24})?)\n")
+_LOOSE = regex(rb"([0-9a-f]{40}(?:[0-9a-f]{24})?)\n")
 # What no file system and no git reads in two ways.
-_PLAIN = re.compile(r"refs/heads(?:/[A-Za-z0-9_](?:\.?[A-Za-z0-9_@+=-])*)+")
+_PLAIN = regex(r"refs/heads(?:/[A-Za-z0-9_](?:\.?[A-Za-z0-9_@+=-])*)+")
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 

@@ -13,6 +13,7 @@ from typing import IO, Literal
 
 from coord.git import merge
 from coord.git.repo import Git, clean
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 PREFIX = "refs/coord/remotes"
@@ -24,9 +25,9 @@ _SILENT = {"GIT_ASKPASS": "", "SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never",
 _STALLED = {"http.lowSpeedLimit": "1", "http.lowSpeedTime": "60", "credential.interactive": "false"}
 _BATCH = "-o BatchMode=yes -o ConnectTimeout=15"
 # What a remote says of a push for good, not of this moment: by hooks, rules of a host, git's own settings.
-_FOR_GOOD = re.compile(r"declined|prohibited|protected|den(?:y|ied)|forbidden|not allowed|not permitted|checked out")
+_FOR_GOOD = regex(r"declined|prohibited|protected|den(?:y|ied)|forbidden|not allowed|not permitted|checked out")
 # Somebody moved the branch between git's look at it and its lock: neither refused nor away.
-_OVERTAKEN = re.compile(r"is at [0-9a-f]+ but expected [0-9a-f]+|incorrect old value provided")
+_OVERTAKEN = regex(r"is at [0-9a-f]+ but expected [0-9a-f]+|incorrect old value provided")
 
 Outcome = Literal["done", "absent", "moved", "refused", "unreachable"]
 

@@ -1,15 +1,15 @@
 """Replay commits upon others in memory, as `git rebase` does, but with no checkout and nothing left half done."""
 
-import re
 from collections.abc import Sequence
 
 from coord.git import merge, objects
 from coord.git.repo import Git, clean
 from coord.model.errors import Refused, Unsigned
+from coord.model.regex import regex
 from coord.model.untrusted import several
 from coord.model.values import frozen
 
-_AUTHOR = re.compile(rb"(?P<name>.*?) ?<(?P<email>.*)> (?P<date>\d+ [+-]\d{4})")
+_AUTHOR = regex(rb"(?P<name>.*?) ?<(?P<email>.*)> (?P<date>\d+ [+-]\d{4})")
 _SIGNATURE = b"gpgsig"
 
 

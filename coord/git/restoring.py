@@ -1,6 +1,5 @@
 """Bring back what `trash` kept of a worktree: its commits, what was staged, and its files as they lay there."""
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,10 +7,11 @@ from coord.git import trash, worktree
 from coord.git.repo import Git, clean
 from coord.model import ids
 from coord.model.errors import Conflict, CoordError, Refused
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 _FORMAT = "%(refname)%00%(objectname)%00%(parent)%00%(authoremail)%00%(contents:subject)"
-_NAME = re.compile(r"(?:(?P<stamp>\d{8}T\d{6}Z)|(?P<ulid>[0-9A-Z]{26}))-(?P<label>.+)")
+_NAME = regex(r"(?:(?P<stamp>\d{8}T\d{6}Z)|(?P<ulid>[0-9A-Z]{26}))-(?P<label>.+)")
 
 
 @frozen

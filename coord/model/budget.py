@@ -10,11 +10,12 @@ would take ids and hashes, of which coord's text is full, for half of what they 
 import re
 from collections.abc import Sequence
 
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 LEAST = 120
-_PIECE = re.compile(r"(\n)|([A-Z]?[a-z]+)|([A-Z]+|[0-9]+)|([^\x00-\x7f]+)|([ \t]{2,})|[^ ]")
-_WORD = re.compile(r"\s*(?:[!-~]{1,20}|\S)")
+_PIECE = regex(r"(\n)|([A-Z]?[a-z]+)|([A-Z]+|[0-9]+)|([^\x00-\x7f]+)|([ \t]{2,})|[^ ]")
+_WORD = regex(r"\s*(?:[!-~]{1,20}|\S)")
 _CUT = "…"
 _LONG_LINE = 40
 

@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from coord.model import yamltext
 from coord.model.errors import BadRecord
+from coord.model.regex import regex
 from coord.model.yamlnodes import bad
 
 BODY_LIMIT = 256 * 1024  # bytes of UTF-8
 _FILE_LIMIT = BODY_LIMIT + yamltext.LIMIT + 1024
-_OPEN = re.compile(r"---[ \t]*(?:\r?\n|\Z)")
-_CLOSE = re.compile(r"^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
-_BLANK = re.compile(r"(?:[ \t]*\r?\n)*")
-_KEY = re.compile(r"""["']?(\w[\w -]{0,63})["']?[ \t]{0,8}:(?=\s|\Z)""")
+_OPEN = regex(r"---[ \t]*(?:\r?\n|\Z)")
+_CLOSE = regex(r"^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
+_BLANK = regex(r"(?:[ \t]*\r?\n)*")
+_KEY = regex(r"""["']?(\w[\w -]{0,63})["']?[ \t]{0,8}:(?=\s|\Z)""")
 _HINT = "Mend that line, or move the file out of the folder."
 
 

@@ -6,13 +6,15 @@ Source: the ULID specification (48 bits of milliseconds, 80 bits of randomness).
 import re
 from datetime import UTC, datetime, timedelta
 
+from coord.model.regex import regex
+
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 26
 _PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 _TAIL = 9  # characters: SQLite keeps them in six bytes
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 _LATEST = 253_402_300_799_999  # milliseconds: the end of the year 9999, the last that a date can have
-_SHAPE = re.compile(f"[0-7][{ALPHABET}]{{25}}")
+_SHAPE = regex(f"[0-7][{ALPHABET}]{{25}}")
 
 
 def ulid(at: datetime, entropy: bytes) -> str:

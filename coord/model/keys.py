@@ -10,11 +10,11 @@ checkpoints/decisions/<id>-<slug>.md
 """
 
 import hashlib
-import re
 from urllib.parse import quote
 
 from coord.model import ids
 from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message
+from coord.model.regex import regex
 
 FOLDERS = ("inbox", "locks", "checkpoints")
 READ = "inbox/*/read"
@@ -25,7 +25,7 @@ SHARED_MAILBOXES = ("all", "auto")
 _WORDS = "all auto owner coord git read tasks merges decisions memory live unknown con prn aux nul"
 _DEVICES = (f"{device}{number}" for device in ("com", "lpt") for number in range(10))
 RESERVED = frozenset((*_WORDS.split(), *_DEVICES))
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_NAME = regex(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _LOCK_NAME_LIMIT = 200
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from coord.model import keys
+from coord.model.regex import regex
 
 MOST = 64
 _LONGEST = 72
-_LEASE = re.compile(r"^[ \t]*Coord-Lease: ([0-9]{1,15})(?: \S*)?[ \t]*$", re.MULTILINE)
-_AGENT = re.compile(r"^[ \t]*Coord-Agent: (\S+)[ \t]*$", re.MULTILINE)
+_LEASE = regex(r"^[ \t]*Coord-Lease: ([0-9]{1,15})(?: \S*)?[ \t]*$", re.MULTILINE)
+_AGENT = regex(r"^[ \t]*Coord-Agent: (\S+)[ \t]*$", re.MULTILINE)
 _BY_COORD = ("owner",)
 
 

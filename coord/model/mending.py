@@ -9,13 +9,14 @@ import re
 
 from coord.model import yamltext
 from coord.model.errors import BadRecord
+from coord.model.regex import regex
 from coord.model.yamlnodes import Node
 
 _LIMIT = 16_384  # longer front matter is no hand's
 _ROUNDS = 32
-_KEY = re.compile(r"[ \t]*(?:[^\s:#'\"\[{-][^:]{0,127}:|-)[ \t]+(?=\S)")
-_COMMENT = re.compile(r"[ \t]#[ \t]")
-_HASH = re.compile(r"[ \t]#[^ \t\r]")
+_KEY = regex(r"[ \t]*(?:[^\s:#'\"\[{-][^:]{0,127}:|-)[ \t]+(?=\S)")
+_COMMENT = regex(r"[ \t]#[ \t]")
+_HASH = regex(r"[ \t]#[^ \t\r]")
 
 
 def read(text: str, *, first_line: int = 1) -> Node | None:

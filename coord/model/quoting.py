@@ -4,16 +4,16 @@ Every line of a quotation starts with `>` and none outside does, so no text can 
 quotation, pass for a line of coord's or forge the line that says who wrote it.
 """
 
-import re
 from collections.abc import Iterator
 
 from coord.model import keys, mailboxes
+from coord.model.regex import regex
 from coord.model.untrusted import clean_line, clean_text
 
 MARK = ">"
 # The front-matter key that says of a message that no command sent it.
 WRITTEN, BY_HAND = "written", "by hand"
-_ADDRESS = re.compile("@?[a-z0-9-]{1,33}")
+_ADDRESS = regex("@?[a-z0-9-]{1,33}")
 _STRAIGHT = str.maketrans("“”„‟", '""""')
 _COORD = "coord"
 

@@ -6,16 +6,16 @@ right agent asleep beats the wrong one awake. A tie that they do not break, or n
 evidence at all, is nobody's to decide here.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 
 from coord.model import scope
 from coord.model.records import Message
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 _PATH, _NAME, _WORD_IN_SUBJECT, _WORD, _ROLE = 10, 6, 4, 2, 1
-_PATH_LIKE = re.compile(r"[\w.@+-]*(?:/[\w.@+-]+)+|[\w@+-]+\.[A-Za-z]{1,5}\b")
-_TOKENS = re.compile(r"[a-z0-9]+")
+_PATH_LIKE = regex(r"[\w.@+-]*(?:/[\w.@+-]+)+|[\w@+-]+\.[A-Za-z]{1,5}\b")
+_TOKENS = regex(r"[a-z0-9]+")
 _BODY_READ = 8_192
 _COMMON = frozenset(("and", "the", "for", "with", "developer", "agent"))
 

@@ -10,13 +10,13 @@ that lies below it. A plain path covers itself and all below it; one that is kno
 a file covers itself alone.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import field
 
 from coord.model import scopepattern, scopetext
 from coord.model.errors import Usage
 from coord.model.keys import FOLDERS
+from coord.model.regex import regex
 from coord.model.scopepattern import Pattern
 from coord.model.values import frozen
 
@@ -24,10 +24,10 @@ LONGEST = 4096
 MOST_BRACKETS = 64
 EVERYTHING = "**"
 
-_NAME = re.compile(r"\w+:\S(?:.*\S)?")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NAME = regex(r"\w+:\S(?:.*\S)?")
+_UNPRINTABLE = regex(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # What HFS+ ignores inside a name; source: next_hfs_char in git's utf8.c.
-_IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_IGNORED_BY_HFS = regex("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
 
 def _nothing(_path: str) -> bool:
@@ -56,7 +56,7 @@ def normalise(text: str, form: Form, *, within: str = "") -> str:
     Raises:
         Usage: TEXT is empty, malformed, over 4096 bytes, outside the repository, or private to git or coord.
     """
-    if _UNPRINTABLE.search(text):
+    if not text.isprintable() and _UNPRINTABLE.search(text):
         raise Usage(f"scope {text!r} holds a control character", hint="rename the path, or lease its folder")
     whole = scopetext.composed(f"{quote(within)}/{text}", form.compose)
     if len(whole.encode()) > LONGEST or whole.count("[") > MOST_BRACKETS:
@@ -184,7 +184,8 @@ def _climb(parts: list[str], text: str) -> None:
 
 def _refuse_private(parts: list[str], text: str, form: Form) -> None:
     for part in parts:
-        name = _IGNORED_BY_HFS.sub("", scopetext.plain_text(part) or "").casefold()
+        plain = scopetext.plain_text(part) or ""
+        name = (plain if plain.isascii() else _IGNORED_BY_HFS.sub("", plain)).casefold()
         # NTFS: the short name, dots and spaces at the end, streams after a colon.
         if name.partition(":")[0].rstrip(" .") in (".git", "git~1"):
             raise Usage(f"scope {text!r} is inside .git", hint="git's own files are not leased")

@@ -6,16 +6,18 @@ What is malformed stands for itself, so that a scope written by hand can be comp
 import re
 import unicodedata
 
-NAMED = re.compile(r"(?:task|merge):")
-MAGIC = re.compile(r"[*?\[\\]")
-TOKEN = re.compile(
+from coord.model.regex import regex
+
+NAMED = regex(r"(?:task|merge):")
+MAGIC = regex(r"[*?\[\\]")
+TOKEN = regex(
     r"\\(?P<quoted>.)|(?P<stars>\*+)|(?P<one>\?)"
     r"|\[(?P<negated>!?+)(?P<members>\](?:\\.|[^\]\\])*+|(?:\\.|[^\]\\])++)\]"
     r"|(?P<plain>.)",
     re.DOTALL,
 )
-_QUOTED = re.compile(r"\\(.)", re.DOTALL)
-_MEMBER = re.compile(r"\\?(.)(?:-\\?(.))?", re.DOTALL)
+_QUOTED = regex(r"\\(.)", re.DOTALL)
+_MEMBER = regex(r"\\?(.)(?:-\\?(.))?", re.DOTALL)
 
 Range = tuple[int, int]
 

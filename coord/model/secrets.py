@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import field
 from functools import cache
 
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 # What is followed by more is bounded, so that hostile text costs no more than its length.
@@ -105,7 +106,7 @@ _KEY_PATTERN = (
     r"-----BEGIN (?:[0-9A-Z]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:\s|\\[nrt]|[\"'`+>|#*,;])*(?:(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset):|[0-9A-Za-z+/]{16,})"
 )
-_BLOCK = re.compile(r"-----BEGIN [0-9A-Z ]*PRIVATE KEY.*?(?:-----END[0-9A-Z ]*-----|\Z)", re.DOTALL)
+_BLOCK = regex(r"-----BEGIN [0-9A-Z ]*PRIVATE KEY.*?(?:-----END[0-9A-Z ]*-----|\Z)", re.DOTALL)
 _URL_PATTERN = (
     r"[A-Za-z][0-9A-Za-z+.-]{0,30}://([^\s/?#:@\"'`<>]*):([^\s/?#@\"'`<>]+)@([0-9A-Za-z.\[-][^\s/?#:@\"'`<>\\,;)]*)"
 )
@@ -130,11 +131,9 @@ _STAND_INS = frozenset(
         "x-oauth-basic x-access-token oauth2",
     )
 )
-_STANDS_IN = re.compile(
-    r"\$\{.*|\$[A-Z_][0-9A-Z_]*|\$\(.*|%[A-Za-z_]+%|%[sd]|\{.*|\[.*|\(.*|[*.…•_-]+|(.)\1+", re.DOTALL
-)
+_STANDS_IN = regex(r"\$\{.*|\$[A-Z_][0-9A-Z_]*|\$\(.*|%[A-Za-z_]+%|%[sd]|\{.*|\[.*|\(.*|[*.…•_-]+|(.)\1+", re.DOTALL)
 # RFC 2606 keeps these names for documentation: nothing there could be opened.
-_NOWHERE = re.compile(r"(?:.+\.)?(?:example(?:\.(?:com|net|org|edu))?|invalid|test)\.?|host(?:name)?|(?:my|your)-?host")
+_NOWHERE = regex(r"(?:.+\.)?(?:example(?:\.(?:com|net|org|edu))?|invalid|test)\.?|host(?:name)?|(?:my|your)-?host")
 
 
 def suspicious(data: bytes) -> bool:

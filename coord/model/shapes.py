@@ -6,7 +6,6 @@ name in the order below.
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from coord.model import ids
 from coord.model.errors import Usage
 from coord.model.records import Checkpoint, Decision, Lock, MergeRequest, Message, Process, Record
+from coord.model.regex import regex
 from coord.model.times import parse_time
 from coord.model.values import frozen
 from coord.model.yamlnodes import Fields, Items, Node, Scalar, bad
@@ -35,9 +35,9 @@ _EXPECTED = ("mode", "state")  # written although they have their default: reade
 _PATHS = ("agent", "holder")  # these become part of a file's name, as `id` does
 _APART = ("body", "extra")
 _NOTHING = ("", "~", "null")
-_SEGMENT = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_@.-]{0,63}")
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]*)?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?")
+_SEGMENT = regex(r"[A-Za-z0-9_@][A-Za-z0-9_@.-]{0,63}")
+_WHOLE = regex(r"[+-]?[0-9]{1,18}")
+_NUMBER = regex(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]*)?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?")
 _QUOTES = " \t\r\n\"'"
 
 Reader = Callable[[Scalar, "Column"], Any]

@@ -4,14 +4,15 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from coord.model.errors import Usage
+from coord.model.regex import regex
 
 LONGEST = timedelta(days=36_525)  # a century, so that now + a duration is always a date
 
-_MOMENT = re.compile(
+_MOMENT = regex(
     r"(\d{4}-\d\d-\d\d)(?:(?:t|\s+)(\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)\s*(z|utc|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII | re.IGNORECASE,
 )
-_PART = re.compile(
+_PART = regex(
     r"(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|m|h|d|w|sec(?:ond)?s?|min(?:ute)?s?|hrs?|hours?|days?|weeks?)(?![a-z])\s*",
     re.ASCII | re.IGNORECASE,
 )

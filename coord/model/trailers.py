@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from coord.model import keys
 from coord.model.errors import Usage
 from coord.model.records import Event
+from coord.model.regex import regex
 from coord.model.untrusted import UNSAFE, clean_line
 from coord.model.values import frozen
 
 SUBJECT_LIMIT = 72
 _OWN = ("Event", "Id", "Agent", "Cause")
-_NAME = re.compile(r"[A-Z][A-Za-z0-9-]*")
-_LINE = re.compile(r"Coord-([A-Z][A-Za-z0-9-]*):(?: (.*))?")
-_ESCAPED = re.compile(f"^ | $|[\\\\\x00-\x1f]|{UNSAFE.pattern}")
-_ESCAPE = re.compile(r"\\(?:([\\nrt])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
+_NAME = regex(r"[A-Z][A-Za-z0-9-]*")
+_LINE = regex(r"Coord-([A-Z][A-Za-z0-9-]*):(?: (.*))?")
+_ESCAPED = regex(f"^ | $|[\\\\\x00-\x1f]|{UNSAFE.pattern}")
+_ESCAPE = regex(r"\\(?:([\\nrt])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LONG = {"\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
 _LAST = 0x10FFFF

@@ -5,11 +5,12 @@ or hide from the eye: a terminal's escapes go with their arguments, and so do co
 characters, bidirectional controls and the invisible ones that smuggle words.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable
 
-_ESCAPES = re.compile(
+from coord.model.regex import regex
+
+_ESCAPES = regex(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # control sequences: colours, cursor
     "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x1f\x7f-\x9f]*(?:\x07|\x1b\\\\|\x9c)"  # strings: titles, links
     "|\x1b[ -/]*[0-Z\\\\-~]"
@@ -18,12 +19,12 @@ _UNSEEN = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f"
 )
-_HIDDEN = re.compile(f"[{_UNSEEN}]")
-UNSAFE = re.compile(f"[{_UNSEEN}\x85\u2028\u2029\ud800-\udfff]")
+_HIDDEN = regex(f"[{_UNSEEN}]")
+UNSAFE = regex(f"[{_UNSEEN}\x85\u2028\u2029\ud800-\udfff]")
 # A letter may have one variation selector; more in a row carry bytes that nobody sees.
-_SMUGGLED = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+|[\U000e0100-\U000e01ef]")
-_BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-_HALVES = re.compile("[\ud800-\udfff]")
+_SMUGGLED = regex("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+|[\U000e0100-\U000e01ef]")
+_BREAKS = regex("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_HALVES = regex("[\ud800-\udfff]")
 _FEW = 5
 _JOINER = "\u200d"
 

@@ -5,24 +5,23 @@ brackets, comments. What is anything else, or wrong, is left to `yamlevents`; so
 one answer to every text, and this is only the quick way to it.
 """
 
-import re
-
+from coord.model.regex import regex
 from coord.model.yamlnodes import Fields, Items, Node, Scalar
 
-_BREAK = re.compile("[\r\x85\u2028\u2029]")  # lines end at these, too
+_BREAKS = ("\r", "\x85", "\u2028", "\u2029")  # lines end at these, too
 _QUOTED = '"[^"\\\\\x00-\x1f\x7f-\x9f\ufeff]*"'
 _WORD = r"[\w./@+*()'=>;!-]+"
 _ITEM = rf"(?:{_QUOTED}|\w[\w./@+*-]*(?: +[\w./@+*-]+)*)"
 _LIST = rf"\[ *(?:{_ITEM}(?: *, *{_ITEM})*)? *\]"
 _PLAIN = rf"(?!\W){_WORD}(?:[:,?]+{_WORD}|,? +{_WORD})*"
-_LINE = re.compile(rf"( *)([A-Za-z_][\w-]{{0,63}}):(?: +({_QUOTED}|{_LIST}|{_PLAIN}))?(?: +#.*)? *")
-_NOTHING = re.compile(" *(?:#.*)?")
-_ITEMS = re.compile(_ITEM)
+_LINE = regex(rf"( *)([A-Za-z_][\w-]{{0,63}}):(?: +({_QUOTED}|{_LIST}|{_PLAIN}))?(?: +#.*)? *")
+_NOTHING = regex(" *(?:#.*)?")
+_ITEMS = regex(_ITEM)
 
 
 def read(text: str, first_line: int, depth: int) -> Fields | None:
     """Read a mapping; None where TEXT is something else, or says more than is read here."""
-    if _BREAK.search(text):
+    if any(mark in text for mark in _BREAKS):
         return None
     root: Fields | None = None
     stack: list[tuple[int, Fields]] = []

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from coord.model import yamlevents, yamlplain
 from coord.model.errors import Usage
+from coord.model.regex import regex
 from coord.model.times import format_time
 from coord.model.yamlnodes import KEY_LIMIT, Node, bad
 
@@ -14,8 +15,8 @@ LIMIT = 65_536
 DEPTH = 8
 
 # Named one by one: Python 3.11 walks every character of a range, and all that can be read are a tenth of a start.
-_UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_UNREADABLE = regex("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_BREAK = regex("\r\n|[\r\n\x85\u2028\u2029]")
 
 Flat = str | int | float | datetime
 Value = Flat | Sequence[str] | Mapping[str, Flat]
@@ -38,18 +39,16 @@ def read(text: str, *, first_line: int = 1, limit: int = LIMIT, depth: int = DEP
 def _check_characters(text: str, first_line: int, limit: int) -> None:
     if len(text) > limit or len(text.encode("utf-8", "surrogatepass")) > limit:
         raise bad(first_line, f"larger than {limit:,} bytes")
-    if found := _UNREADABLE.search(text):
+    if not text.replace("\n", "").isprintable() and (found := _UNREADABLE.search(text)):
         line = first_line + len(_BREAK.findall(text, 0, found.start()))
         raise bad(line, f"the character U+{ord(found.group()):04X} is not allowed", hint="Remove it or escape it.")
 
 
 # Written plain only where no reader of YAML 1.1 or 1.2 could take it for anything but text.
-_WORDY = re.compile(r"[^\W\d_](?:[\w./:@+()'!=>;,? -]*[\w./@+()'!=>;?-])?")
-_CODE = re.compile(r"(?=[0-9A-Za-z]*[G-NP-WYZg-np-wyz])[0-9A-Za-z]+")  # an id: it holds a letter that no number has
+_WORDY = regex(r"[^\W\d_](?:[\w./:@+()'!=>;,? -]*[\w./@+()'!=>;?-])?")
+_CODE = regex(r"(?=[0-9A-Za-z]*[G-NP-WYZg-np-wyz])[0-9A-Za-z]+")  # an id: it holds a letter that no number has
 _NOT_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"))
-_ESCAPED = re.compile(
-    '["\\\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]'
-)
+_ESCAPED = regex('["\\\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 

@@ -1,6 +1,5 @@
 """Where an agent's work stands: what git says of its worktree now, and the leases it holds."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from coord.git.repo import Git
 from coord.model import leases
 from coord.model.errors import CoordError
 from coord.model.records import Lock
+from coord.model.regex import regex
 from coord.model.untrusted import clean_line
 from coord.model.values import frozen
 from coord.service import branches
@@ -18,7 +18,7 @@ from coord.service.leasebook import Book
 MOST = 200
 _ROOM = 8_000
 _REMAINDER = "… and "
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_COMMIT = regex(r"[0-9a-f]{7,64}")
 
 
 @frozen

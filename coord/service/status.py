@@ -15,6 +15,7 @@ from coord.model.errors import BadRecord, CoordError, TimedOut
 from coord.model.gate import PASSED, UNGATED, has_passed
 from coord.model.leases import Ask
 from coord.model.records import Lock, MergeRequest, Message, Mode, Priority
+from coord.model.regex import regex
 from coord.model.values import frozen
 from coord.service import branches, livefolders, merges, watching
 from coord.service.command import command
@@ -30,8 +31,8 @@ _AT_ONCE = 4
 _SHOWN = 20
 _WAIT = 0.05
 
-_FRONT = re.compile(rb"\A---\r?\n(.*?)^---", re.DOTALL | re.MULTILINE)
-_FACT = re.compile(rb"^(priority|ack):[ \t]*[\"']?(\w+)", re.MULTILINE | re.IGNORECASE)
+_FRONT = regex(rb"\A---\r?\n(.*?)^---", re.DOTALL | re.MULTILINE)
+_FACT = regex(rb"^(priority|ack):[ \t]*[\"']?(\w+)", re.MULTILINE | re.IGNORECASE)
 
 
 @frozen

@@ -11,10 +11,11 @@ import signal
 from pathlib import Path
 from stat import S_ISREG
 
+from coord.model.regex import regex
 from coord.model.values import frozen
 from coord.stores import durable, folders
 
-_CLAIMED = re.compile(r"(.+)~[0-9a-f]{8}\.taken", re.DOTALL)
+_CLAIMED = regex(r"(.+)~[0-9a-f]{8}\.taken", re.DOTALL)
 _LONGEST_NAME = 200  # bytes that are kept of a name; systems allow 255 with the claim's own ending
 # Linux tells whether anybody has a file open for writing: fcntl(2), "Leases".
 LEASE: int | None = getattr(fcntl, "F_SETLEASE", None)

@@ -24,7 +24,6 @@ let go, and a writer that waited for it sees so and looks again.
 import fcntl
 import json
 import os
-import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -34,6 +33,7 @@ from coord.model import eventline
 from coord.model.errors import CoordError, Corrupt, Unavailable
 from coord.model.eventline import Noted
 from coord.model.records import Event, Process
+from coord.model.regex import regex
 from coord.model.values import frozen
 from coord.stores import durable, oslock
 from coord.stores.framing import Framed, frame, unframe
@@ -41,7 +41,7 @@ from coord.stores.framing import Framed, frame, unframe
 FORMAT = 1
 SEGMENT_LIMIT = 4 << 20
 BATCH = 1000
-_SEGMENT = re.compile(r"\d{8}\.log")
+_SEGMENT = regex(r"\d{8}\.log")
 
 
 @frozen

@@ -11,7 +11,6 @@ release lets two holders in. Both are close-on-exec and freed by the kernel.
 import fcntl
 import hashlib
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ import psutil
 
 from coord.model.errors import Conflict, NotFound, Refused, TimedOut, Usage
 from coord.model.records import Process
+from coord.model.regex import regex
 from coord.stores import patience
 from coord.stores.base import Guard
 from coord.stores.durable import faults
@@ -34,7 +34,7 @@ _IDLE, _BUSY = b"idle ", b"busy "
 _STATE, _PID = 5, 16  # the mark: its state, who was inside last in ten digits and a blank, the boot
 # Raised before anything is noted: a refusal leaves nothing to finish.
 _ORDERLY = (Usage, NotFound, Refused, Conflict)
-_SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
+_SECONDS = regex(r"\d{1,12}(\.\d{1,6})?")
 _TICK, _CLOCK_SLACK = 0.005, 1.0
 
 

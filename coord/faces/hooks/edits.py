@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 
+from coord.model.regex import regex
+
 _NAMED = {
     "Edit": "file_path",
     "MultiEdit": "file_path",
@@ -14,7 +16,7 @@ _NAMED = {
 _PATCH = "apply_patch"
 _SHELLS = frozenset(("Bash", "run_shell_command", "shell", "local_shell", "exec_command", "shell_command"))
 _BEGIN = "*** Begin Patch"
-_HEADER = re.compile(r"^[ \t]*\*\*\* (?:(?:Update|Add|Delete) File|Move to):[ \t]*(.+?)[ \t]*\r?$", re.MULTILINE)
+_HEADER = regex(r"^[ \t]*\*\*\* (?:(?:Update|Add|Delete) File|Move to):[ \t]*(.+?)[ \t]*\r?$", re.MULTILINE)
 
 
 def paths(tool: str, given: Mapping[str, object]) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """Commands as tools: what each is called, takes, gives and may do. Nothing of the protocol's SDK."""
 
 import difflib
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from coord.faces import render, wire
 from coord.faces.mcp import shortcuts
 from coord.model.errors import NotFound, Usage
+from coord.model.regex import regex
 from coord.model.values import frozen
 from coord.service import commands
 from coord.service.command import Command, Param
@@ -28,7 +28,7 @@ _LOUD = frozenset({"mail ack", "mail reply", "lock check"})
 _DESTRUCTIVE = frozenset({"lock break", "worktree remove", "merge cancel"})
 _IDEMPOTENT = frozenset({"mail ack", "lock acquire", "lock renew", "ledger verify"})
 
-_FOR_TERMINALS = re.compile("; (?:- reads standard input|repeatable(?:, in order)?)|…$")
+_FOR_TERMINALS = regex("; (?:- reads standard input|repeatable(?:, in order)?)|…$")
 _SHAPES: Mapping[str, Mapping[str, object]] = {
     "integer": {"type": "integer"},
     "number": {"type": "number"},

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -11,6 +10,7 @@ from pathlib import Path
 from coord.model import eventline, ids, keys
 from coord.model.errors import CoordError
 from coord.model.records import Event
+from coord.model.regex import regex
 from coord.service.coord import Coord
 from coord.stores.framing import unframe
 
@@ -18,7 +18,7 @@ from coord.stores.framing import unframe
 _HANDS = ("mail.restored", "mail.edited", "mail.moved")
 _INDEX = "index.db"
 # The ids in the keys of a note's changes.
-_NAMED = re.compile(rb"/([0-7][%b]{%d})[-.]" % (ids.ALPHABET.encode(), ids.LENGTH - 1))
+_NAMED = regex(rb"/([0-7][%b]{%d})[-.]" % (ids.ALPHABET.encode(), ids.LENGTH - 1))
 # Of the tables of `index.py`, asked without what it loads to write them: a listing must not wait for that.
 _LIVE = """
 SELECT folders.name, rest, blob, kinds.name FROM records

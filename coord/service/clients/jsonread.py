@@ -5,12 +5,13 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
+from coord.model.regex import regex
 from coord.model.values import frozen
 
 _DEEPEST = 100
-_SPACE = re.compile(r"[ \t\r\n]*")
-_COMMENT = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
-_SCALAR = re.compile(
+_SPACE = regex(r"[ \t\r\n]*")
+_COMMENT = regex(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
+_SCALAR = regex(
     r'"(?:[^"\\\x00-\x1f]|\\.)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|(?:true|false|null)\b'
 )
 

@@ -1,9 +1,9 @@
 """Edit JSON by splicing its text: what is not edited keeps every byte, comments, order and indentation too."""
 
 import json
-import re
 from collections.abc import Sequence
 
+from coord.model.regex import regex
 from coord.model.values import frozen
 from coord.service.clients import jsonread
 from coord.service.clients.jsonread import Node
@@ -11,8 +11,8 @@ from coord.service.clients.jsonread import Node
 Path = tuple[str | int, ...]
 
 _WIDEST = 96
-_BESIDE = re.compile(r"[ \t]*(?://[^\r\n]*|/\*[^\r\n]*?\*/)")
-_INDENT = re.compile(r"\n([ \t]+)\S")
+_BESIDE = regex(r"[ \t]*(?://[^\r\n]*|/\*[^\r\n]*?\*/)")
+_INDENT = regex(r"\n([ \t]+)\S")
 
 
 @frozen

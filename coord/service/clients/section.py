@@ -2,12 +2,13 @@
 
 import re
 
+from coord.model.regex import regex
 from coord.model.values import frozen
 from coord.service.clients import lineblock
 from coord.service.clients.jsonread import Broken
 
 _BEGIN, _END = "<!-- coord: begin -->", "<!-- coord: end -->"
-_OURS = re.compile(rf"^\ufeff?{_BEGIN}\r?\n.*?^{_END}(?:\r?\n|\Z)", re.MULTILINE | re.DOTALL)
+_OURS = regex(rf"^\ufeff?{_BEGIN}\r?\n.*?^{_END}(?:\r?\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
 @frozen(kw_only=True)

@@ -9,19 +9,20 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from coord.model.regex import regex
 from coord.model.values import frozen
 from coord.service.clients import lineblock
 from coord.service.clients.entries import runs
 from coord.service.clients.jsonread import Broken
 
-_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
-_TABLE = re.compile(
+_PLACE = regex(r" \(at (?:line (\d+), column \d+|end of document)\)")
+_TABLE = regex(
     r"""^\ufeff?[ \t]*\[[ \t]*mcp_servers[ \t]*\.[ \t]*(?:"coord"|'coord'|coord)[ \t]*"""
     r"(?P<below>\.[^\n]*)?\].*(?:\n|\Z)"
     r"(?P<body>(?:(?![ \t]*\[).*\n)*(?:(?![ \t]*\[).+\Z)?)",
     re.MULTILINE,
 )
-_IDLE = re.compile(r"[ \t]*(?:#.*)?\r?\n?")
+_IDLE = regex(r"[ \t]*(?:#.*)?\r?\n?")
 
 
 @frozen(kw_only=True)

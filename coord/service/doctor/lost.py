@@ -1,6 +1,5 @@
 """The ledger's branch: gone, set back, or gone another way than the history that was here."""
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from coord.git import branch, history, ledger, merge, trash
 from coord.model.errors import Corrupt
+from coord.model.regex import regex
 from coord.service import setup
 from coord.service.coord import Coord
 from coord.service.doctor import joining, patient, pending
@@ -15,7 +15,7 @@ from coord.service.doctor.finding import Finding
 from coord.service.doctor.kept import Kept
 from coord.stores.base import LEDGER
 
-_TIP = re.compile(rb'"tip": *"([0-9a-f]{40,64})"')
+_TIP = regex(rb'"tip": *"([0-9a-f]{40,64})"')
 _BRANCH = ledger.REF.removeprefix("refs/heads/")
 
 

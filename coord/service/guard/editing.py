@@ -5,7 +5,6 @@ fails afterwards (a full disk, a guard that nobody gives back), a conflict has b
 """
 
 import os
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -15,6 +14,7 @@ from coord.git import discovery
 from coord.model import leases, quoting, scope, scopetext, times
 from coord.model.errors import CoordError, Corrupt, LeaseHeld, Usage
 from coord.model.records import Lock
+from coord.model.regex import regex
 from coord.model.values import frozen
 from coord.service import locks
 from coord.service.coord import Coord
@@ -23,9 +23,9 @@ from coord.service.locks import Verdict
 
 _FOLDER = "locks"
 # No file can be called so: a null byte, and halves of characters that stand for no byte.
-_NO_PATH = re.compile("[\x00\ud800-\udc7f\udd00-\udfff]")
+_NO_PATH = regex("[\x00\ud800-\udc7f\udd00-\udfff]")
 # What a file's name may hold and a scope may not: there any character stands for it.
-_UNNAMED = re.compile("[\x01-\x1f\x7f-\x9f\udc80-\udcff]")
+_UNNAMED = regex("[\x01-\x1f\x7f-\x9f\udc80-\udcff]")
 
 
 @frozen
@@ -125,7 +125,7 @@ def _scopes(coord: Coord, path: str) -> list[str]:
 
     Nothing in a path is magic, and it may lie in any worktree of the repository.
     """
-    if _NO_PATH.search(path):
+    if not path.isprintable() and _NO_PATH.search(path):
         return []
     path = os.path.normpath(path)
     folder, name = os.path.split(path)
@@ -133,7 +133,8 @@ def _scopes(coord: Coord, path: str) -> list[str]:
     for one in dict.fromkeys((path, os.path.join(os.path.realpath(folder), name), os.path.realpath(path))):
         tops = sorted({str(top) for top in _tops(coord, Path(one))}, key=len, reverse=True)
         inside = next((one[len(top) + 1 :] for top in tops if one.startswith(f"{top}/")), "")
-        text = f"{coord.place.top}/{_UNNAMED.sub('?', scope.quote(inside))}"
+        quoted = scope.quote(inside)
+        text = f"{coord.place.top}/{quoted if quoted.isprintable() else _UNNAMED.sub('?', quoted)}"
         try:
             if inside and coord.scope(text):
                 found.append(text)

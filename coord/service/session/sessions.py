@@ -7,7 +7,6 @@ memory, not a record: losing it loses no mail and no lease, at worst something i
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 import psutil
 
 from coord.model.records import Process
+from coord.model.regex import regex
 from coord.model.values import frozen
 from coord.service.command import command
 from coord.service.coord import Coord
@@ -27,7 +27,7 @@ FOLDER = "sessions"
 WAITER = ".waiter"
 State = Literal["active", "idle", "limited", "ended"]
 _KEPT = timedelta(days=7)
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+_PLAIN = regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _LARGEST = 1 << 20
 _FAR = 8
 _SHELLS = frozenset(("sh", "bash", "dash", "zsh", "fish", "ksh", "env", "timeout"))
