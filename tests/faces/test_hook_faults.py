@@ -66,7 +66,8 @@ def test_a_client_that_ends_its_hook_too_early_loses_no_checkpoint(repo: Path, c
         with start(repo, END, start_new_session=True) as ending:
             assert ending.stdin is not None
             ending.stdin.close()
-            eventually(lambda: psutil.Process(ending.pid).children(), within=60, what="its work")
+            works = psutil.Process(ending.pid).children
+            eventually(lambda: any(os.getsid(one.pid) == one.pid for one in works()), within=60, what="its work")
             os.killpg(ending.pid, signal.SIGKILL)  # as a client does
         assert checkpoints.list_(own).items == ()
     eventually(lambda: checkpoints.list_(own).items, within=60, what="the checkpoint")
