@@ -7,11 +7,14 @@ from functools import partial
 
 from coord import deferral
 
-# Loaded at first use. Parties that cost more than 15 ms: git 65, sqlite_utils 65, filelock 35,
-# rich.console 25, psutil 15; and what only mistakes and completion need. Then coord's own rooms
+# Loaded at first use. Parties that cost more than 8 ms: git 65, sqlite_utils 65, filelock 35,
+# rich.console 25, psutil 15, inspect 8; and what only mistakes and completion need. Then coord's own rooms
 # that one command in ten needs: 150 ms in all.
 _RICH = ("rich", "rich.cells", "rich.console", "rich.table", "rich.text")
-_PARTIES = ("git", "sqlite_utils", "filelock", "psutil", "click.shell_completion", "difflib", *_RICH)
+_PARTIES = (
+    *("inspect", "ipaddress", "sqlite3", "git", "sqlite_utils", "filelock", "psutil", "click.shell_completion"),
+    *("difflib", *_RICH),
+)
 _NOUNS = (
     "agents",
     "bench",
@@ -71,7 +74,7 @@ deferral.defer(_ROOMS)
 deferral.defer(f"coord.service.{_BELOW.get(noun, noun)}" for noun in _NOUNS)
 deferral.defer(f"coord.faces.pages.{noun}" for noun in _NOUNS)
 
-from coord.faces import cli, own, page
+from coord.faces import cli, options, own, page
 from coord.faces.mcp import command as mcp_command
 from coord.service import commands
 
@@ -83,11 +86,11 @@ def tree() -> cli.Tree:
     found = {name: partial(commands.find, name) for name in commands.LISTED}
     below = {name.removeprefix(_BELOW_WATCH): one for name, one in found.items() if name.startswith(_BELOW_WATCH)}
     derived = {name: one for name, one in found.items() if not name.startswith(_BELOW_WATCH)}
-    owned = own.commands(watch, below) | {"mcp": mcp_command.made(mcp), "hook": own.hook(hook)}
+    owned = own.commands(watch, below) | {"mcp": partial(mcp_command.made, mcp), "hook": partial(own.hook, hook)}
     return cli.Tree("coord", derived, owned, help=own.WELCOME, version=True)
 
 
-def watch(given: cli.Given, options: own.WatchOptions) -> None:
+def watch(given: options.Given, asked: own.WatchOptions) -> None:
     """Run the daemon; imported here because it brings watchdog and its threads with it."""
     from coord.daemon import run
     from coord.faces import served
@@ -100,20 +103,20 @@ def watch(given: cli.Given, options: own.WatchOptions) -> None:
         page.write([page.Line(line)], sys.stdout)
         sys.stdout.flush()
 
-    if options.detach:
-        cli.show(run.detach(coord, *(("--http", options.http) if options.http else ())), given)
-    elif options.once:
+    if asked.detach:
+        cli.show(run.detach(coord, *(("--http", asked.http) if asked.http else ())), given)
+    elif asked.once:
         run.once(coord, say=say)
     else:
         host = hosting.Hosting(say)
-        if options.http:
-            listener = hosting.listening(options.http)
+        if asked.http:
+            listener = hosting.listening(asked.http)
             tokens.Tokens(coord.private).prepare(coord.config.everybody)
             host.listen(listener, coord.home)
             say(f"http://{hosting.place(listener)}/mcp is open to the tokens in {coord.private / tokens.FOLDER}")
         commanded = served.visitors(coord.place.common)
         answers = {"hook": serving.visitors(), "command": commanded, "mcp": host.answer}
-        run.watch(coord, seconds=options.seconds, say=say, answers=answers)
+        run.watch(coord, seconds=asked.seconds, say=say, answers=answers)
 
 
 def hook(client: str, beside: str | None) -> int:
@@ -126,7 +129,7 @@ def hook(client: str, beside: str | None) -> int:
     return serving.here(client, parent=os.getppid())
 
 
-def mcp(given: cli.Given, channel: int | None) -> None:
+def mcp(given: options.Given, channel: int | None) -> None:
     """Serve a coding assistant, or all that the daemon hands over; imported here because it brings the SDK with it."""
     from coord.faces.mcp import host
 

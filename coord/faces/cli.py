@@ -7,94 +7,51 @@ after any subcommand; the innermost one wins.
 import difflib
 import io
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any, TextIO
 
 import click
 
-import coord
-from coord.faces import jsontext, meter, page, render, report, wire
-from coord.faces.terminal import Terminal
+from coord.faces import jsontext, meter, options, page, render, report, wire
+from coord.faces.options import Given
 from coord.model.codec import to_plain
 from coord.model.errors import CoordError, Usage
+from coord.model.regex import regex
 from coord.model.untrusted import clean_line
-from coord.service.command import Command, Opens, Param
+from coord.service.command import Command, Param
 from coord.service.coord import Coord
 
 AnyCommand = Command[Any, Any]
+Maker = Callable[[], click.Command]
 _READ_LIMIT = 4 << 20
-_OPTION = re.compile("-[a-z]|--[a-z][a-z-]{1,20}")
-
-
-@dataclass(slots=True)
-class Given:
-    """What the options of every level said, and where."""
-
-    who: str = ""
-    repo: str = ""
-    as_json: bool = False
-    allow_secret: bool = False
-    terminal: Terminal = field(default_factory=Terminal.own)
-
-    def start(self) -> Path:
-        """Return the folder to look for the repository from.
-
-        Raises:
-            Usage: one stands in a folder that is gone.
-        """
-        try:
-            return Path(self.terminal.folder, self.repo).resolve()
-        except FileNotFoundError:
-            raise Usage(
-                "the folder that this was started in is gone", hint="go to one that is there, or give --repo PATH"
-            ) from None
-
-    def open(self, opens: Opens = Coord.open) -> Coord:
-        """Open the repository as whoever is speaking."""
-        opened = opens(self.start(), who=self.who or self.terminal.environ.get("COORD_AGENT", ""))
-        if self.allow_secret:
-            opened.screen.allow(opened.me())
-        return opened
-
-
-def common() -> list[click.Parameter]:
-    """Return the options that every level accepts."""
-    return [
-        _kept("as", "who", metavar="NAME", help="Speak as this agent, or as owner."),
-        _kept("repo", "repo", metavar="PATH", help="The repository; default: the one you stand in."),
-        _kept("json", "as_json", is_flag=True, help="Print the result as JSON."),
-    ]
-
-
-def _override() -> click.Option:
-    """Return the option of every command that writes."""
-    about = "Record it though it looks like a credential; only for --as owner, and noted in the ledger."
-    return _kept("allow-secret", "allow_secret", is_flag=True, help=about)
-
-
-def _kept(option: str, name: str, **rest: Any) -> click.Option:
-    """Return an option that is kept in `Given` under NAME, wherever on the line it stands."""
-
-    def keep(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
-        if value:
-            setattr(ctx.ensure_object(Given), name, value)
-
-    return click.Option([f"--{option}"], expose_value=False, is_eager=True, callback=keep, **rest)
+_OPTION = regex("-[a-z]|--[a-z][a-z-]{1,20}")
 
 
 class Leaf(click.Command):
     """A click command whose help opens with an example."""
 
-    def __init__(self, *args: Any, example: str = "", words: Sequence[tuple[str, str]] = (), **rest: Any) -> None:
-        super().__init__(*args, **rest)
-        self.params.extend(common())
+    def __init__(
+        self,
+        name: str,
+        *,
+        example: str = "",
+        words: Sequence[tuple[str, str]] = (),
+        tell: Callable[[], str] | None = None,
+        **rest: Any,
+    ) -> None:
+        super().__init__(name, add_help_option=False, **rest)
+        self.params.extend([*options.common(), options.helping()])
         self.example = example
         self.words = words
+        self.tell = tell
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what it does, which is put together only now."""
+        self.help = self.tell() if self.tell else self.help
+        super().format_help_text(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what the positional words mean, then the options."""
@@ -114,17 +71,6 @@ def _write_example(formatter: click.HelpFormatter, example: str) -> None:
         formatter.write(f"Example: {example}\n\n")
 
 
-def _version() -> click.Option:
-    def callback(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-        if value:
-            click.echo(f"coord {coord.__version__}")
-            ctx.exit()
-
-    return click.Option(
-        ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=callback, help="Show the version."
-    )
-
-
 class Tree(click.Group):
     """A click group over commands named `noun verb`; each is made, and its module loaded, when it is asked for."""
 
@@ -132,16 +78,14 @@ class Tree(click.Group):
         self,
         name: str,
         derived: Mapping[str, Callable[[], AnyCommand]],
-        own: Mapping[str, click.Command] | None = None,
+        own: Mapping[str, Maker] | None = None,
         *,
         example: str = "",
         version: bool = False,
         **rest: Any,
     ) -> None:
-        super().__init__(name, context_settings={"help_option_names": ["-h", "--help"]}, **rest)
-        self.params.extend(common())
-        if version:
-            self.params.append(_version())
+        super().__init__(name, add_help_option=False, **rest)
+        self.params.extend([*options.common(), *([options.version()] if version else []), options.helping()])
         self.derived = derived
         self.own = own or {}
         self.example = example
@@ -160,7 +104,7 @@ class Tree(click.Group):
         """Return the command or the group of that name."""
         del ctx
         if cmd_name in self.own:
-            return self.own[cmd_name]
+            return self.own[cmd_name]()
         if cmd_name in self.derived:
             return leaf(self.derived[cmd_name]())
         below = {name.partition(" ")[2]: one for name, one in self.derived.items() if name.startswith(f"{cmd_name} ")}
@@ -195,9 +139,6 @@ GROUPS = {
 
 def leaf(command: AnyCommand) -> click.Command:
     """Derive the click command of a service command."""
-    text, _, failures = command.help.partition("\nRaises:\n")
-    # The backspace keeps click from joining the lines of a list.
-    failures = f"\n\b\nFails when:\n{failures}" if failures else ""
 
     def run(**values: Any) -> None:
         context = click.get_current_context()
@@ -218,13 +159,19 @@ def leaf(command: AnyCommand) -> click.Command:
 
     return Leaf(
         command.name.rpartition(" ")[2],
-        params=[*map(_parameter, command.params), *([_override()] if command.writes else [])],
+        params=[*map(_parameter, command.params), *([options.override()] if command.writes else [])],
         callback=run,
-        help=f"{text.rstrip()}\n{failures}",
-        short_help=text.partition("\n")[0],
+        tell=partial(_told, command),
+        short_help=command.summary,
         example=command.example,
         words=[(_metavar(param), param.help.rstrip("…")) for param in command.params if param.positional],
     )
+
+
+def _told(command: AnyCommand) -> str:
+    text, _, failures = command.help.partition("\nRaises:\n")
+    # The backspace keeps click from joining the lines of a list.
+    return f"{text.rstrip()}\n\n\b\nFails when:\n{failures}" if failures else text
 
 
 def _warn(message: str, hint: str, given: Given) -> None:
@@ -290,10 +237,10 @@ def _parameter(param: Param) -> click.Parameter:
         )
     spelled = f"--{wire.option(param)}"
     if param.kind == "flag":
-        return click.Option([param.name, spelled], is_flag=True, default=bool(param.default), help=param.help)
+        return options.option([param.name, spelled], is_flag=True, default=bool(param.default), help=param.help)
     default = param.default if param.default not in (None, "", ()) else None
     shown = render.default(default) if default is not None else None
-    return click.Option(
+    return options.option(
         [param.name, spelled],
         multiple=param.many,
         required=param.required,

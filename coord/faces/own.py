@@ -1,12 +1,13 @@
 """The few commands with a shape of their own: init, watch, hook, completion."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import click
 import click.shell_completion
 
-from coord.faces import cli
+from coord.faces import cli, options
 from coord.model.errors import Usage
 from coord.model.values import frozen
 from coord.service import setup
@@ -28,18 +29,18 @@ class WatchOptions:
     http: str = ""
 
 
-RunWatch = Callable[[cli.Given, WatchOptions], None]
+RunWatch = Callable[[options.Given, WatchOptions], None]
 RunHook = Callable[[str, str | None], int]
 
 
-def commands(run_watch: RunWatch, below_watch: Mapping[str, Callable[[], cli.AnyCommand]]) -> dict[str, click.Command]:
-    """Return these commands by name."""
-    return {"init": _init(), "watch": _watch(run_watch, below_watch), "completion": _completion()}
+def commands(run_watch: RunWatch, below_watch: Mapping[str, Callable[[], cli.AnyCommand]]) -> dict[str, cli.Maker]:
+    """Return by name what makes these commands."""
+    return {"init": _init, "watch": partial(_watch, run_watch, below_watch), "completion": _completion}
 
 
 def _init() -> click.Command:
     def run(agents: tuple[str, ...], from_file: str | None) -> None:
-        given = click.get_current_context().ensure_object(cli.Given)
+        given = click.get_current_context().ensure_object(options.Given)
         names = tuple(name.strip() for text in agents for name in text.split(",") if name.strip())
         source = Path(from_file).absolute() if from_file else None
         cli.show(setup.init(given.start(), agents=names, from_file=source), given)
@@ -68,7 +69,7 @@ def _watch(run_watch: RunWatch, below: Mapping[str, Callable[[], cli.AnyCommand]
         if context.invoked_subcommand is None:
             if detach and once:
                 raise Usage("--detach and --once exclude each other", hint="give one of them")
-            run_watch(context.ensure_object(cli.Given), WatchOptions(detach, once, seconds, http))
+            run_watch(context.ensure_object(options.Given), WatchOptions(detach, once, seconds, http))
 
     return cli.Tree(
         "watch",

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 import coord
-from coord.faces import cli
+from coord.faces import cli, options
 from coord.faces.terminal import Terminal
 from coord.model.errors import CoordError, Usage
 from coord.service import commands
@@ -50,7 +50,7 @@ def visitors(common: Path) -> Callable[[socket.socket, Sequence[bytes]], None]:
     return serve
 
 
-class _Visitor(cli.Given):
+class _Visitor(options.Given):
     def __init__(self, terminal: Terminal, common: Path) -> None:
         super().__init__(terminal=terminal)
         self._common = common

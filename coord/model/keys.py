@@ -101,10 +101,9 @@ def is_record(key: str) -> bool:
     Records sit at fixed depths under fixed endings; a README at the top of a folder,
     an editor's swap file and a dot file are none.
     """
-    parts = key.split("/")
-    if any(part.startswith(".") for part in parts) and parts[:2] != ["inbox", ".dead"]:
+    if (key.startswith(".") or "/." in key) and not key.startswith("inbox/.dead/"):
         return False
-    match parts:
+    match key.split("/"):
         case ["inbox", ".dead", _]:
             return True
         case ["inbox", _, name] | ["inbox", _, "read", name]:

@@ -51,6 +51,9 @@ KINDS: dict[object, str] = {
 }
 
 
+_MUST = object()
+
+
 @frozen
 class Param:
     """One parameter of a command, as a face needs to know it."""
@@ -90,6 +93,11 @@ class Command(Generic[P, R]):
         return self.run(coord, *args, **kwargs)
 
     @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (self.run.__doc__ or "").partition("\n")[0]
+
+    @property
     def help(self) -> str:
         """The docstring: its first line is the summary."""
         return inspect.getdoc(self.run) or ""
@@ -101,9 +109,13 @@ class Command(Generic[P, R]):
         Raises:
             TypeError: a parameter's type is not in the closed table; found by the first test that lists commands.
         """
-        hints = type_hints(self.run, include_extras=True)
-        declared = list(inspect.signature(self.run).parameters.values())[1:]
-        return tuple(_param(parameter, hints[parameter.name]) for parameter in declared)
+        run: Any = self.run  # whose code says what `inspect.signature` would; to load that takes as long as a command
+        code, hints = run.__code__, type_hints(run, include_extras=True)
+        placed, names = code.co_argcount, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        defaults = dict(zip(reversed(names[:placed]), reversed(run.__defaults__ or ()), strict=False))
+        defaults |= run.__kwdefaults__ or {}
+        declared = list(enumerate(names))[1:]
+        return tuple(_param(name, hints[name], at < placed, defaults.get(name, _MUST)) for at, name in declared)
 
     @cached_property
     def returns(self) -> Any:
@@ -133,7 +145,7 @@ def shown(limit: int) -> int:
     return limit
 
 
-def _param(parameter: inspect.Parameter, hint: Any) -> Param:
+def _param(name: str, hint: Any, positional: bool, default: object) -> Param:
     text, *_ = [note for note in getattr(hint, "__metadata__", ()) if isinstance(note, str)] or [""]
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     inner = _without_none(bare)
@@ -142,16 +154,16 @@ def _param(parameter: inspect.Parameter, hint: Any) -> Param:
     choices = get_args(item) if get_origin(item) is Literal else ()
     kind = "choice" if choices else KINDS.get(item)
     if kind is None:
-        raise TypeError(f"{parameter.name}: {hint!r} is not in the table of parameter types")
-    required = parameter.default is inspect.Parameter.empty
+        raise TypeError(f"{name}: {hint!r} is not in the table of parameter types")
+    required = default is _MUST
     return Param(
-        name=parameter.name,
+        name=name,
         kind=kind,
         help=text,
-        positional=parameter.kind is not inspect.Parameter.KEYWORD_ONLY,
+        positional=positional,
         required=required,
         many=many,
-        default=None if required else parameter.default,
+        default=None if required else default,
         choices=choices,
     )
 

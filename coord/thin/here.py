@@ -8,7 +8,8 @@ from coord import deferral
 
 # What only some hooks need is loaded when they do.
 _LATER = (
-    *("git", "sqlite_utils", "filelock", "psutil", "difflib", "rich", "rich.cells", "rich.console", "rich.table"),
+    *("git", "sqlite_utils", "filelock", "psutil", "difflib", "inspect", "ipaddress", "socket"),
+    *("rich", "rich.cells", "rich.console", "rich.table"),
     *("rich.text", "coord.git.history", "coord.git.ledger", "coord.git.repo", "coord.git.tracked"),
     *("coord.git.worktree", "coord.git.maintain", "coord.index", "coord.model.eventline", "coord.model.mending"),
     *("coord.model.routing", "coord.model.secrets", "coord.model.trailers", "coord.model.yamlevents"),

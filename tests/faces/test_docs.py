@@ -12,7 +12,7 @@ import pytest
 
 from coord.config import reading, writing
 from coord.config.schema import Agent, Config
-from coord.faces import cli
+from coord.faces import cli, options
 from coord.main import tree
 from coord.model import codec, keys
 from coord.model.errors import CoordError
@@ -62,7 +62,7 @@ def parse(line: str) -> None:
     """Parse a command line as coord would, and run nothing."""
     words = shlex.split(line, comments=True)[1:]
     command: click.Command = tree()
-    context = click.Context(command, info_name="coord", obj=cli.Given())
+    context = click.Context(command, info_name="coord", obj=options.Given())
     while isinstance(command, click.Group):
         if words and words[0] in ("--help", "-h", "--version"):
             return
@@ -72,7 +72,7 @@ def parse(line: str) -> None:
         if found is None:
             raise click.UsageError(f"no command {words[0]}")
         command, words = found, words[1:]
-        context = click.Context(command, parent=context, info_name=command.name, obj=cli.Given())
+        context = click.Context(command, parent=context, info_name=command.name, obj=options.Given())
     if words in (["--help"], ["-h"]) or not words:
         return
     command.parse_args(context, words)

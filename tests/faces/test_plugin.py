@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from coord.faces import cli
+from coord.faces import options
 from coord.main import tree
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_commands_that_it_names_exist(name: str) -> None:
         for word in shlex.split(line)[1:]:
             if not isinstance(command, click.Group):
                 break
-            command = command.get_command(click.Context(command, obj=cli.Given()), word)
+            command = command.get_command(click.Context(command, obj=options.Given()), word)
         assert command is not None and not isinstance(command, click.Group), line
     if name.startswith("commands/"):
         run = set(re.findall(r"!`(coord [^`]+)`", text))

@@ -28,6 +28,8 @@ print(*(name for name, module in sys.modules.items() if type(module) is not defe
 _ALL = {module.__name__ for module, _ in LISTED.values()}
 # Each costs a start more than 5 ms.
 _HEAVY = {"git", "sqlite_utils", "filelock", "psutil", "rich.console", "difflib", "subprocess", "tempfile", "traceback"}
+if sys.version_info < (3, 12):  # from then on `dataclasses` asks it for every class
+    _HEAVY.add("inspect")
 
 
 def loaded(call: str, *words: str, cwd: Path, agent: str, given: str = "") -> set[str]:

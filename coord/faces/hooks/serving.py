@@ -50,14 +50,14 @@ class Kept:
                 self._idle[str(coord.start)] = coord
 
 
-def visitors() -> Callable[[socket.socket, Sequence[bytes]], None]:
+def visitors() -> Callable[["socket.socket", Sequence[bytes]], None]:
     """Return what answers hooks at the daemon's door: first that somebody is at work, then the reply.
 
     What was handed over counts as delivered when the visitor says that it has passed it on.
     """
     kept = Kept()
 
-    def serve(visitor: socket.socket, fields: Sequence[bytes]) -> None:
+    def serve(visitor: "socket.socket", fields: Sequence[bytes]) -> None:
         facts, data = fields
         cwd, parent, client, waits, named, store, *terminal = os.fsdecode(facts).split("\0")
         reach.send(visitor, b"")

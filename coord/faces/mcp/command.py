@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import click
 
-from coord.faces import cli
+from coord.faces import cli, options
 
-Serve = Callable[[cli.Given, int | None], None]
+Serve = Callable[[options.Given, int | None], None]
 
 
 def made(serve: Serve) -> click.Command:
@@ -14,7 +14,7 @@ def made(serve: Serve) -> click.Command:
 
     def run(here: bool, host: int | None) -> None:
         del here
-        serve(click.get_current_context().ensure_object(cli.Given), host)
+        serve(click.get_current_context().ensure_object(options.Given), host)
 
     return cli.Leaf(
         "mcp",

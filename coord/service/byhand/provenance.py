@@ -48,6 +48,8 @@ def by_hand(coord: Coord, found: Mapping[str, bytes]) -> set[str]:
 
 def _indexed(path: Path, found: Mapping[str, bytes]) -> dict[str, bool]:
     """Tell of the messages that the index knows to lie there as these bytes whether hands brought them."""
+    if not path.exists():  # then SQLite need not be loaded either
+        return {}
     told: dict[str, bool] = {}
     places = _places(found)
     try:
