@@ -172,6 +172,12 @@ class _Index:
         OLD refuses a folder that has become a file already.)
         """
         ahead = _Index(self.git, self.private, self.path.with_name(f"{self.path.name}.ahead"), self._fd)
+        try:
+            return self._caught_up(ahead, old, changes)
+        finally:
+            ahead.path.unlink(missing_ok=True)
+
+    def _caught_up(self, ahead: "_Index", old: str, changes: Sequence[Change]) -> tuple[str, list[Change]]:
         ahead.set(changes)
         ahead.run("update-index", "-q", "--refresh", check=False)
         unlike_new, unlike_old = set(ahead.modified()), set(self.modified())
@@ -187,9 +193,7 @@ class _Index:
         self.run("update-index", "-q", "--refresh", check=False)
         ahead.run("read-tree", old)
         ahead.set(done)
-        reached = ahead.run("write-tree").out.decode().strip()
-        ahead.path.unlink()
-        return reached, left
+        return ahead.run("write-tree").out.decode().strip(), left
 
     def set(self, changes: Iterable[Change]) -> None:
         """Put the paths into the copy as they are after the changes; what goes, goes first, to make room."""

@@ -195,11 +195,15 @@ def hide(common: Path) -> bool:
     gap = end if old and not old.endswith(b"\n") else b""
     path.parent.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix="exclude.", delete=False) as file:
-        file.write(old + gap + b"".join(line + end for line in missing))
-        file.flush()
-        os.fsync(file.fileno())
-        os.fchmod(file.fileno(), path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        Path(file.name).replace(path)
+        try:
+            file.write(old + gap + b"".join(line + end for line in missing))
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), path.stat().st_mode & 0o777 if path.exists() else 0o644)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
     return True
 
 

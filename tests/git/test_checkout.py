@@ -9,7 +9,7 @@ from support import git as sh
 
 from coord.git import checkout
 from coord.git.repo import Git
-from coord.model.errors import Conflict, Refused
+from coord.model.errors import Conflict, Refused, Unavailable
 
 
 @pytest.fixture
@@ -262,3 +262,14 @@ def test_a_hostile_environment_changes_nothing(top: Path, monkeypatch: pytest.Mo
         checkout.bring(top, old, new)
     sh(top, "update-ref", "refs/heads/main", new)
     assert_landed(top)
+
+
+def test_what_goes_wrong_while_it_catches_up_leaves_nothing_behind(top: Path) -> None:
+    old, new = ends(top)
+    write(top / "edit", "foreign bytes\n")
+    write(top / ".git/info/attributes", "edit filter=broken\n")
+    sh(top, "config", "filter.broken.clean", "false")
+    sh(top, "config", "filter.broken.required", "true")
+    with pytest.raises((Unavailable, Refused)):
+        checkout.bring(top, old, new)
+    assert not [name for name in os.listdir(top / ".git") if name.startswith("index.coord")]

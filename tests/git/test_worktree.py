@@ -1,4 +1,5 @@
 import os
+import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -329,3 +330,16 @@ def test_a_hostile_environment_changes_nothing(home: Path, monkeypatch: pytest.M
     assert worktree.link(home, home.parent / "tree", MAILBOXES) == ()
     assert [tree.branch for tree in worktree.all_of(Git(home))] == ["main", "b"]
     assert os.listdir(other) == [".git"]
+
+
+def test_hide_that_fails_leaves_nothing_behind(home: Path) -> None:
+    exclude = home / ".git" / "info" / "exclude"
+    before = exclude.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="large"):
+            worktree.hide(home / ".git")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(exclude.parent) == ["exclude"] and exclude.read_bytes() == before
