@@ -239,3 +239,18 @@ def test_several_at_once_take_each_file_once(repo: Path, coord_for: Open) -> Non
     assert [taker.wait(60) for taker in takers] == [0] * 4
     coord = coord_for("frontend")
     assert sorted(int(item.message.body) for item in mail.list_(coord).items) == list(range(60))
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_killed_beside_the_rename_whoever_can_mend_it_is_told(repo: Path, coord_for: Open, *, moved: bool) -> None:
+    drop(repo, "inbox/frontend/huge.md", b"x" * (3 << 20))
+    program = (
+        "import os, sys; from pathlib import Path; from coord.service.byhand import adopt\n"
+        "from coord.service.coord import Coord\n"
+        f"rename = Path.rename\ndef dying(*names):\n    {moved} and rename(*names)\n    os._exit(9)\n"
+        "with Coord.open(Path.cwd()) as coord:\n    Path.rename = dying\n    adopt.adopt_waiting(coord)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=repo, check=False).returncode == 9
+    adopt.adopt_waiting(coord_for("owner"))
+    assert [path.stat().st_size for path in (repo / "inbox/.dead").iterdir()] == [3 << 20]
+    assert "too large: huge.md" in [item.message.subject for item in mail.list_(coord_for("frontend")).items]

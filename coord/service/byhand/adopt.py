@@ -186,12 +186,11 @@ def withhold(coord: Coord, key: str, data: bytes, identifier: str, fault: HoldsS
 def set_aside(coord: Coord, key: str, identifier: str, mailbox: str) -> None:
     """Move a file that is far too large for mail to the dead letters as it is, and tell whoever can mend it.
 
-    It is renamed, not copied, and stays out of the ledger: git would keep it for ever.
+    It is renamed, not copied, and stays out of the ledger: git would keep it for ever. That comes last:
+    killed before, the next look does both again, and nobody is left untold.
     """
-    source = coord.home / key
     dead = coord.home / _grave(key, identifier)
     dead.parent.mkdir(parents=True, exist_ok=True)
-    source.rename(dead)
     limit = f"{delivery.BODY_LIMIT:,}"
     shown = clean_line(claim.given(key))
     body = (
@@ -202,6 +201,7 @@ def set_aside(coord: Coord, key: str, identifier: str, mailbox: str) -> None:
     word = delivery.notice(coord, mender, f"too large: {Path(shown).name}", body, kind="alert", cause=(identifier,))
     subject = f"unknown -> {mailbox}: {Path(shown).name} is too large"
     coord.record(coord.event("mail.dead", subject, delivery.copies(word, (mender,)), agent=delivery.COORD))
+    (coord.home / key).rename(dead)
 
 
 def _grave(key: str, identifier: str) -> str:
