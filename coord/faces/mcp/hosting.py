@@ -19,7 +19,8 @@ from coord.model.errors import Unavailable, Usage
 
 WEB = b"http"  # the facts of a listener, rather than of a connection, begin so
 _PATIENCE = 5.0  # seconds until a process that takes nothing is given up for another
-_BREATH = 0.5  # between two that serve HTTP, should each end at once
+_BREATH, _LONGEST_BREATH = 0.5, 30.0  # between two that serve HTTP: longer each time, should each end at once
+_SOUND = 30.0  # who served so long did not end at once
 _LENGTH = 4
 _LARGEST = 1 << 20
 
@@ -54,10 +55,18 @@ class Hosting:
         threading.Thread(target=self._listen, args=(listener, facts), daemon=True, name="coord-http").start()
 
     def _listen(self, listener: socket.socket, facts: bytes) -> None:
+        pause, told = _BREATH, ""
         while select.select([listener], [], []):
-            with suppress(OSError):
+            begun, why = time.monotonic(), ""
+            try:
                 self._handed(listener, facts).wait()  # who knocks after its end is let in by the next one
-            time.sleep(_BREATH)
+            except OSError as fault:
+                why = f"HTTP is not served: no process for it can be started: {fault}"
+            if why and why != told:
+                self._say(why)
+            told = why
+            pause = min(2 * pause, _LONGEST_BREATH) if time.monotonic() - begun < _SOUND else _BREATH
+            time.sleep(pause)
 
     def end(self) -> None:
         """End the process, which the daemon's own end does as well."""
