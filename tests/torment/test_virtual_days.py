@@ -31,7 +31,7 @@ _MORE = {
     "locks": 4,
     "decisions": 5,
     "private": 20,
-    "logs": 7,
+    "logs": 5,
     "memory": 8 << 20,
     "descriptors": 1,
     "threads": 1,
@@ -51,7 +51,7 @@ def test_all_that_grows_is_found(repo: Path, monkeypatch: pytest.MonkeyPatch) ->
     for plant in LEAKS.values():
         plant(monkeypatch)
     with days.office(repo, 7, _CONFIG, busy=4) as office:
-        seen = [look for look, _ in zip(hours(office, 99), range(12), strict=False)]
+        seen = [look for look, _ in zip(hours(office, 99), range(16), strict=False)]
     with pytest.raises(AssertionError, match="more and more") as fault:
         assert_flat(seen, settling=2)
     assert [name for name in LEAKS if f"'{name}'" not in str(fault.value)] == []
