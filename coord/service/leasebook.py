@@ -286,13 +286,19 @@ def _held(coord: Coord) -> tuple[tuple[str, Lock], ...]:
 def _lock(coord: Coord, key: str) -> Lock | None:
     stored = coord.store.get(key)
     try:
-        return None if stored is None else codec.decode_lock(stored.data, key)
+        return None if stored is None else _decoded(stored.data, key)
     except BadRecord as fault:
         # A lease that cannot be read may be anybody's: to go on as if it were free would
         # let two write. Say so and how to mend it.
         raise BadRecord(
             fault.message, hint=f"mend or delete {key}; the ledger has it as it was: git show coord/ledger:{key}"
         ) from None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _decoded(data: bytes, key: str) -> Lock:
+    """Decode a lease; one that is too new to be believed unread next time is not parsed again at least."""
+    return codec.decode_lock(data, key)
 
 
 def _waiters(coord: Coord) -> tuple[Ask, ...]:

@@ -16,8 +16,8 @@ _SECOND = 10**9
 _SHORT = (1 << 60) - 1
 _UNSETTLED = -1
 _NOTHING = (_UNSETTLED, None)
-# Seconds: a tick of the kernel's clock, with room; and where only whole seconds are kept, of FAT's clock.
-_FINE, _COARSE = 0.05, 2.0
+# Seconds: two ticks of the slowest kernel's clock; and where only whole seconds are kept, a tick of FAT's.
+_FINE, _COARSE = 0.02, 2.0
 
 
 def short(*facts: object) -> int:
