@@ -19,10 +19,11 @@ from coord.daemon.narrate import Narrator
 from coord.daemon.observe import Observer
 from coord.daemon.perform import Performer
 from coord.model import times
-from coord.model.errors import Refused, Unavailable
+from coord.model.errors import CoordError, Refused, Unavailable
 from coord.service import watching
 from coord.service.coord import DAEMON_BELL, Coord
 from coord.stores import oslock
+from coord.stores.bell import Bell
 
 _START_LIMIT = 15.0
 _LETS_GO = 1.0
@@ -59,32 +60,49 @@ def _session(
     Without that a daemon would go on unheard beside the next one, behind a lock that nobody sees.
     """
     with _alone(coord), coord.bells.listen(DAEMON_BELL) as bell:
-        coord.commits = True
-        narrator = Narrator(coord, say)  # first: what comes once others can see the daemon is told
-        watching.announce(coord)
-        foreseeing = Foreseeing(coord, say, lambda: _ring(coord))
-        observer = Observer(coord, lambda: foreseeing.latest)
-        performer = Performer(coord, observer, say)
-        committing = Committing(coord, say, narrator.tell)
-        loop = Loop(coord, observer, performer)
-        say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
-        adopting = Adopting(coord, lambda: _ring(coord))
-        heard = sources.Heard(ring=lambda: _ring(coord), moved=loop.moved, wrote=adopting.wrote)
-        with sources.watching(coord.home, heard) as watched:
-            try:
-                with (
-                    adopting.going_on(),
-                    committing.going_on(),
-                    foreseeing.going_on(),
-                    door.opened(coord.private, answers, say),
-                ):
-                    try:
-                        loop.run(bell, lambda: stopped() or bell.is_lost() or watched.is_lost(), until)
-                    finally:
-                        performer.landing.stop()
-            finally:
-                watching.renounce(coord)
-            return stopped() or not (bell.is_lost() or watched.is_lost())
+        try:
+            return _watched(coord, bell, stopped, until, say=say, answers=answers)
+        except (CoordError, OSError):
+            if not bell.is_lost():
+                raise
+            return False  # removed while it began, or ended
+
+
+def _watched(
+    coord: Coord,
+    bell: Bell,
+    stopped: Callable[[], bool],
+    until: float | None,
+    *,
+    say: Callable[[str], None],
+    answers: Mapping[str, door.Answer],
+) -> bool:
+    coord.commits = True
+    narrator = Narrator(coord, say)  # first: what comes once others can see the daemon is told
+    watching.announce(coord)
+    foreseeing = Foreseeing(coord, say, lambda: _ring(coord))
+    observer = Observer(coord, lambda: foreseeing.latest)
+    performer = Performer(coord, observer, say)
+    committing = Committing(coord, say, narrator.tell)
+    loop = Loop(coord, observer, performer)
+    say(f"watching {coord.home} for {len(coord.config.names)} agents (pid {os.getpid()})")
+    adopting = Adopting(coord, lambda: _ring(coord))
+    heard = sources.Heard(ring=lambda: _ring(coord), moved=loop.moved, wrote=adopting.wrote)
+    with sources.watching(coord.home, heard) as watched:
+        try:
+            with (
+                adopting.going_on(),
+                committing.going_on(),
+                foreseeing.going_on(),
+                door.opened(coord.private, answers, say),
+            ):
+                try:
+                    loop.run(bell, lambda: stopped() or bell.is_lost() or watched.is_lost(), until)
+                finally:
+                    performer.landing.stop()
+        finally:
+            watching.renounce(coord)
+        return stopped() or not (bell.is_lost() or watched.is_lost())
 
 
 def once(coord: Coord, *, say: Callable[[str], None]) -> None:

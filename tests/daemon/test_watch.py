@@ -236,6 +236,23 @@ def test_a_daemon_whose_own_folder_was_removed_is_the_only_one_still(repo: Path,
     assert process.returncode == 0, out
 
 
+def test_a_daemon_whose_own_folder_is_removed_as_it_begins_begins_again(repo: Path, coord_for: Open) -> None:
+    said: list[str] = []
+
+    def say(word: str) -> None:
+        said.append(word.partition(" (")[0].replace(str(repo), "here"))
+        own = repo / ".git/coord"
+        if len(said) == 1:
+            own.rename(repo / "away")
+            own.write_text("so that nothing can be made in it\n")
+        elif len(said) == 2:
+            own.unlink()
+
+    run.watch(coord_for("backend"), seconds=1, say=say)
+    begins = "watching here for 4 agents"
+    assert said[:3] == [begins, "what is watched was removed or replaced; watching what is there now", begins]
+
+
 def test_folders_made_anew_are_watched(repo: Path) -> None:
     (repo / ".coord.yaml").write_text((repo / ".coord.yaml").read_text() + "watch: {scan_every: 1s}\n")
     process = start(repo)
